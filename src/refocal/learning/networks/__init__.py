@@ -1,0 +1,1 @@
+"""The networks, one file an idea, a dataclass config beside each."""

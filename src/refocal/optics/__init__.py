@@ -1,0 +1,1 @@
+"""What light does: light fields, focal stacks, depth (numpy, numba)."""

@@ -1,0 +1,163 @@
+"""params.yaml as frozen models: checked once, at the door of a stage; unknown keys are errors."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Focus = Annotated[float, Field(ge=-1, le=1)]
+Weight = Annotated[float, Field(ge=0)]
+
+
+class Section(BaseModel):
+    """A part of params.yaml: immutable, without unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Split(Section):
+    """How scenes are dealt out; the rest of the groups is for training."""
+
+    seed: int = 0
+    validation: Fraction = 0.2
+    test: Fraction = 0.2
+    folds: Annotated[int, Field(ge=2)] | None = None  # k-fold instead of the fractions, where scenes are few
+    fold: Annotated[int, Field(ge=0)] = 0  # which of them is the test part
+
+    @model_validator(mode="after")
+    def _leaves_training(self) -> "Split":
+        if self.validation + self.test >= 1:
+            raise ValueError(f"validation + test must leave scenes for training, got {self.validation} + {self.test}")
+        if self.folds is not None and self.fold >= self.folds:
+            raise ValueError(f"fold must be below folds = {self.folds}, got {self.fold}")
+        return self
+
+
+class Stack(Section):
+    """Section `stack`: light fields -> prepared scenes."""
+
+    data: str = "data"
+    levels: tuple[Focus, ...] = (-1, -0.5, 0, 0.5, 1)  # trained on
+    levels_between: tuple[Focus, ...] = (-0.75, -0.25, 0.25, 0.75)  # never trained on, evaluated apart
+    slope_range: tuple[float, float] | None = None  # (far, near) in px/view for all; None: each by plane sweep
+    pupil: Literal["circular", "square"] = "circular"
+    linear: bool = True
+    split: Split = Split()
+    workers: Annotated[int, Field(ge=0)] = 0  # processes; 0: one a core
+    on_error: Literal["skip", "stop"] = "stop"
+
+
+class UNetParams(Section):
+    """The sigma-conditioned U-Net of the description."""
+
+    num_downs: Annotated[int, Field(ge=2, le=9)] = 6
+    ngf: Annotated[int, Field(ge=4)] = 64
+    upsampling: Literal["resize", "transposed"] = "resize"
+    residual: bool = False
+
+
+class PatchGANParams(Section):
+    """The discriminator."""
+
+    ndf: Annotated[int, Field(ge=4)] = 64
+    layers: Annotated[int, Field(ge=1, le=5)] = 3
+    sigma: bool = False
+
+
+class LossParams(Section):
+    """Weights of the generator's losses, and where the perceptual one gets its VGG16."""
+
+    adversarial: Weight = 1
+    perceptual: Weight = 100
+    l1: Weight = 0
+    vgg: str = "random"  # "imagenet", "random", or a path to a state dict
+    layers: tuple[str, ...] = ("relu1_2", "relu2_2", "relu3_3")
+
+
+class Train(Section):
+    """Section `train`: prepared scenes -> generator."""
+
+    seed: int = 0
+    unet: UNetParams = UNetParams()
+    discriminator: PatchGANParams = PatchGANParams()
+    losses: LossParams = LossParams()
+    epochs: Annotated[int, Field(ge=0)] = 100  # at the full learning rate
+    epochs_decay: Annotated[int, Field(ge=0)] = 100  # then linearly to 0
+    batch: Annotated[int, Field(ge=1)] = 12
+    crop: Annotated[int, Field(ge=16)] = 256
+    crops_per_pair: Annotated[int, Field(ge=1)] = 1  # crops an epoch takes from each (photo, level)
+    learning_rate: Annotated[float, Field(gt=0)] = 2e-4
+    betas: tuple[Fraction, Fraction] = (0.5, 0.999)
+    ema: Fraction = 0.999  # decay of the generator's moving average, the one that is exported; 0: none
+    precision: Literal["float32", "bfloat16"] = "float32"
+    channels_last: bool = True
+    compile: bool = False
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    workers: Annotated[int, Field(ge=0)] = 0
+    checkpoint_every: Annotated[int, Field(ge=1)] = 500  # steps
+    pictures_every: Annotated[int, Field(ge=1)] = 500  # steps
+
+
+class Original(Section):
+    """Section `original`: what the original's recipe has otherwise than `train`; data and budget are the same."""
+
+    unet: UNetParams = UNetParams()
+    discriminator: PatchGANParams = PatchGANParams()
+    losses: LossParams = LossParams()
+
+
+class Export(Section):
+    """Section `export`: generator -> ONNX."""
+
+    opset: Annotated[int, Field(ge=18)] = 20
+    tolerance: Annotated[float, Field(gt=0)] = 1e-4
+
+
+class Evaluate(Section):
+    """Section `evaluate`: ONNX -> metrics, plots, pictures."""
+
+    splits: tuple[Literal["validation", "test"], ...] = ("validation", "test")
+    bootstrap: Annotated[int, Field(ge=100)] = 2000
+    seed: int = 0
+    tile: Annotated[int, Field(ge=64)] = 1024
+    threads: Annotated[int, Field(ge=0)] = 0
+
+
+class Gate(Section):
+    """Section `gate`: by how much a score may be worse than on the base revision; others are not gated."""
+
+    tolerances: dict[str, Weight] = {}
+
+
+class Params(Section):
+    """The whole of params.yaml."""
+
+    stack: Stack = Stack()
+    train: Train = Train()
+    original: Original = Original()
+    export: Export = Export()
+    evaluate: Evaluate = Evaluate()
+    gate: Gate = Gate()
+
+
+def read_params(path: str | Path = "params.yaml") -> Params:
+    """Read and check a params file.
+
+    Raises
+    ------
+    ValueError
+        One line that names the file, the key and what is allowed.
+    """
+    try:
+        content: Any = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+        return Params.model_validate(content)
+    except FileNotFoundError:
+        raise ValueError(f"no parameters at {path}: run in the folder that holds params.yaml") from None
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "the whole"
+        raise ValueError(f"{path}: {key}: {first['msg']} (got {first['input']!r})") from None

@@ -1,0 +1,1 @@
+"""What a person holds: pictures in, refocused pictures out (numpy, Pillow, onnxruntime)."""
