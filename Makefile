@@ -1,0 +1,60 @@
+# Every door for developers. Set-up happens by itself and once: a second call finds it done.
+PYTHON ?= python3
+BASE ?= main
+BIN := .venv/bin
+READY := .venv/.ready
+PULLED := .dvc/tmp/pulled
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PYTHONUNBUFFERED := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup repro test lint types bench format gate lock
+
+help:  ## this list
+	@sed -nE 's/^([a-z]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+# Debian ships Python without ensurepip: as root its package is installed, otherwise the line to run is printed.
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' \
+	  || { echo "Python 3.11 to 3.13 is needed, $$($(PYTHON) -V) was found; name another: make PYTHON=python3.12 …"; exit 1; }
+	@test -x $(BIN)/pip || { rm -rf .venv; $(PYTHON) -m venv .venv 2>/dev/null; } || { \
+	  test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -y -qq --no-install-recommends python3-venv >/dev/null \
+	  && rm -rf .venv && $(PYTHON) -m venv .venv; } \
+	  || { echo "this Python has no venv module; install it (Debian: apt-get install python3-venv) and run make again"; exit 1; }
+	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+$(PULLED): $(READY) data.dvc
+	dvc pull --quiet data.dvc
+	@mkdir -p $(@D) && touch $@
+
+setup: $(READY) $(PULLED)  ## .venv with the locked requirements, and the sample data
+
+repro: $(READY) $(PULLED)  ## run the whole pipeline, print the metrics and where the pictures are
+	dvc repro
+	@python -m refocal.judging.report metrics.json
+	@echo "Pictures: pictures/   curves: dvc plots show   model: models/refocal.onnx"
+
+test: $(READY) lint types  ## lint, types and all tests, with coverage
+	pytest --numprocesses 2 --cov --cov-report=term
+
+lint: $(READY)  ## ruff: rules and format
+	ruff check .
+	ruff format --check .
+
+types: $(READY)  ## mypy, strict on src
+	mypy
+
+format: $(READY)  ## let ruff format and fix what it can
+	ruff format .
+	ruff check --fix .
+
+bench: $(READY)  ## time the kernels beside the alternatives, in one run
+	python benchmarks/shiftadd.py
+
+gate: $(READY)  ## compare the metrics with revision BASE (default main); fail on a regression or a stale lock
+	python -m refocal.stages.gate --base $(BASE)
+
+lock: $(READY)  ## resolve requirements.lock anew from pyproject.toml
+	uv pip compile --universal --python-version 3.11 --all-extras --no-emit-index-url --no-emit-find-links --no-header --no-annotate pyproject.toml --output-file requirements.lock
