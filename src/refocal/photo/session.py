@@ -1,0 +1,166 @@
+"""Which model it is, what it says of itself, and how it is run: onnxruntime and nothing else."""
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+INPUTS = ("photo", "focus", "aperture")
+_CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+_HERE = Path(__file__)
+# Released weights: beside the sources of a checkout, or inside the installed package.
+_RELEASED = (_HERE.parents[3] / "models" / "pretrained" / "refocal.onnx", _HERE.parents[1] / "weights" / "refocal.onnx")
+
+
+@dataclass(frozen=True)
+class Conventions:
+    """What a model's metadata says about its inputs.
+
+    Attributes
+    ----------
+    size_multiple
+        Height and width of the photo must be multiples of it.
+    focus_range
+        Farthest and nearest focus.
+    aperture_fraction
+        Median of the training apertures as a fraction of the photo's long side.
+    aperture_range
+        Smallest and largest aperture trained on, in pixels.
+    """
+
+    size_multiple: int
+    focus_range: tuple[float, float]
+    aperture_fraction: float
+    aperture_range: tuple[float, float]
+
+
+def find_model(model: str | os.PathLike[str] | None) -> Path:
+    """Return the path of the model: the argument, else REFOCAL_MODEL, else models/refocal.onnx, else released weights.
+
+    Raises
+    ------
+    ValueError
+        There is none; the line says how to get one.
+    """
+    for path, source in ((model, "model"), (os.environ.get("REFOCAL_MODEL") or None, "REFOCAL_MODEL")):
+        if path is not None:
+            if not Path(path).is_file():
+                raise ValueError(f"{source} must be the path of an ONNX file, got {os.fspath(path)}: no such file")
+            return Path(path)
+    places = (Path("models/refocal.onnx"), *_RELEASED)
+    found = next((place for place in places if place.is_file()), None)
+    if found is None:
+        raise ValueError(
+            "no model found: name an ONNX file (model, --model or REFOCAL_MODEL), or make one "
+            "as models/refocal.onnx with `make repro` in a checkout of refocal"
+        )
+    return found
+
+
+def open_session(path: Path, *, threads: int, providers: Sequence[str] | None, require_gpu: bool) -> Any:
+    """Open a model for running.
+
+    onnxruntime falls back to the CPU without a word where a GPU provider does not load. Whether it did is read from
+    the session here. (`session.disable_cpu_ep_fallback` would tell too, but also refuses models whose few shape
+    computations onnxruntime itself puts on the CPU.)
+
+    Raises
+    ------
+    ValueError
+        No readable model, an unknown provider, a provider that was asked for and does not load, or no GPU under
+        `require_gpu`.
+    """
+    known = onnxruntime.get_available_providers()
+    asked = list(providers) if providers is not None else None
+    if asked is not None and (not asked or not set(asked) <= set(known)):
+        raise ValueError(f"providers must be of {', '.join(known)}, got {', '.join(asked) or 'none'}")
+    if asked is None:
+        asked = [_CUDA, _CPU] if _CUDA in known and (require_gpu or _gpu_is_visible()) else [_CPU]
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 4  # what goes wrong is raised
+    options.enable_cpu_mem_arena = False  # the arena keeps up to twice what a tile needs; measured slower by nothing
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, providers=asked)
+    except Exception as error:  # noqa: BLE001  onnxruntime's errors share no class of their own
+        raise ValueError(f"model {path} cannot be opened: {_line(error)}") from None
+    works = session.get_providers()
+    if require_gpu and set(works) <= {_CPU}:
+        raise ValueError("require_gpu: no GPU can be used here; onnxruntime-gpu needs an NVIDIA GPU, CUDA and cuDNN")
+    if providers is not None and not set(asked) <= set(works):
+        missing = ", ".join(name for name in asked if name not in works)
+        raise ValueError(f"providers: {missing} does not load on this machine (its libraries or device are missing)")
+    return session
+
+
+def _gpu_is_visible() -> bool:
+    """Guess: trying CUDA where there is none works, but onnxruntime then prints a page to stderr."""
+    return shutil.which("nvidia-smi") is not None and os.environ.get("CUDA_VISIBLE_DEVICES") != ""
+
+
+def read_metadata(session: Any, path: Path) -> tuple[dict[str, str], Conventions]:
+    """Return the metadata as written, and the conventions in it, checked.
+
+    Raises
+    ------
+    ValueError
+        Not a refocal model: another interface, or metadata missing or malformed.
+    """
+    found = tuple(node.name for node in session.get_inputs())
+    if set(found) != set(INPUTS):
+        raise ValueError(f"model {path} must take {', '.join(INPUTS)}, it takes {', '.join(found)}")
+    metadata = dict(session.get_modelmeta().custom_metadata_map)
+    try:
+        return metadata, _conventions(metadata)
+    except KeyError as error:
+        raise ValueError(f"model {path} lacks the metadata {error.args[0]}: it was not exported by refocal") from None
+    except ValueError as error:
+        raise ValueError(f"model {path} has malformed metadata: {_line(error)}") from None
+
+
+def _conventions(metadata: Mapping[str, str]) -> Conventions:
+    far, near = (float(word) for word in metadata["focus_range"].split())
+    smallest, largest = (float(word) for word in metadata["aperture_range"].split())
+    conventions = Conventions(
+        size_multiple=int(metadata["size_multiple"]),
+        focus_range=(far, near),
+        aperture_fraction=float(metadata["aperture_fraction"]),
+        aperture_range=(smallest, largest),
+    )
+    if conventions.size_multiple < 1 or not far < near or not 0 <= smallest <= largest:
+        raise ValueError(f"{conventions}")
+    return conventions
+
+
+def run(session: Any, photo: NDArray[np.float32], focus: float, aperture: float) -> NDArray[np.float32]:
+    """Run the model on one photo (H, W, 3), H and W multiples of its size; -> (H, W, 3).
+
+    Raises
+    ------
+    ValueError
+        The model failed (memory, mostly), or gave values that are not finite or another size.
+    """
+    height, width = photo.shape[:2]
+    feed = {
+        "photo": np.ascontiguousarray(photo.transpose(2, 0, 1))[None],
+        "focus": np.array([focus], np.float32),
+        "aperture": np.array([aperture], np.float32),
+    }
+    try:
+        (out,) = session.run(["refocused"], feed)
+    except Exception as error:  # noqa: BLE001  see above
+        raise ValueError(f"the model failed on {width} x {height} pixels (a smaller tile?): {_line(error)}") from None
+    if out.shape != feed["photo"].shape or not np.isfinite(out).all():
+        raise ValueError(f"the model gave {out.shape} for {feed['photo'].shape}, or values that are not finite")
+    refocused: NDArray[np.float32] = out[0].transpose(1, 2, 0)
+    return refocused
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
