@@ -1,223 +1,269 @@
-"""Prepared scenes on disk: what the stage `stack` writes, and training and evaluation read.
+"""Prepared scenes on disk: the one place that knows their file names.
 
-A root (`scenes/`) holds one directory a scene and `manifest.json`, written last: where it is, the root is complete. This
-module is the sole owner of the file names. Arrays are plain .npy files, memory-mapped when read: a crop costs the bytes
-of that crop.
+    scenes/
+      manifest.json     version, provenance, and for each scene its name, group and part of the split
+      NAME/             one directory a scene
+        scene.json      focus levels, aperture, slope range, grid, source
+        photo.npy       uint8 (H, W, 3): the centre view, sRGB
+        stack.npy       uint8 (K, H, W, 3): focused at each of the K levels, rising
+        disparity.npy   float16 (H, W): of the centre view, in focus units (-1 farthest, +1 nearest)
+
+Arrays are opened memory-mapped, so that crops of thousands of scenes cost no memory. A scene is written into a hidden
+directory beside its place and renamed: one that is there is whole.
 """
 
 import json
 import math
-import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 VERSION = 1
-MANIFEST, RECORD = "manifest.json", "scene.json"
+MANIFEST, SCENE = "manifest.json", "scene.json"
 PHOTO, STACK, DISPARITY = "photo.npy", "stack.npy", "disparity.npy"
-SPLITS = ("train", "validation", "test")
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One prepared scene: the all-in-focus photo, its focal stack and its disparity.
+    """A prepared scene; its arrays stay on disk until they are asked for.
 
     Attributes
     ----------
-    path : Path
-        Directory of the scene.
-    name, group, split, source : str
-        Name; what it is related to (related scenes share a split); train, validation or test; where it came from.
-    focus : tuple of float
-        The K focus levels of the stack, rising, in [-1, 1]; -1 farthest, +1 nearest.
-    trained : tuple of bool
-        Which of the levels may be trained on; the others are kept for evaluation.
-    aperture : float
+    path, name
+        Its directory and that directory's name.
+    group
+        What it shares with other scenes (a place, a texture); groups are never divided between parts.
+    split
+        "train", "validation" or "test".
+    focus, trained
+        The K focus levels of the stack, rising in [-1, 1], and which of them are for training.
+    aperture
         Diameter, in pixels, of the blur of a point one full focus range away from the focus.
-    slope_range : tuple of float
-        Slopes of focus -1 and +1, in px/view.
-    grid : tuple of int
-        Rows and columns of views that the stack was averaged from.
+    slope_range
+        (far, near) in px/view: the slopes of focus -1 and +1.
+    grid
+        (U, V): how many views it was made of.
+    size
+        (H, W) of its pictures.
+    source
+        Where it was made from, relative to the data's folder.
     """
 
     path: Path
     name: str
     group: str
-    split: str
-    source: str
+    split: Split
     focus: tuple[float, ...]
     trained: tuple[bool, ...]
     aperture: float
     slope_range: tuple[float, float]
     grid: tuple[int, int]
+    size: tuple[int, int]
+    source: str
 
     def photo(self) -> NDArray[np.uint8]:
-        """Return the centre view, (H, W, 3), memory-mapped."""
-        return _mapped(self.path / PHOTO, 3)
+        """Return the all-in-focus photo, uint8 (H, W, 3) sRGB, memory-mapped."""
+        return _mapped(self.path / PHOTO, "uint8", (*self.size, 3))
 
     def stack(self) -> NDArray[np.uint8]:
-        """Return the focal stack, (K, H, W, 3), memory-mapped, in the order of `focus`."""
-        stack = _mapped(self.path / STACK, 4)
-        if len(stack) != len(self.focus):
-            raise ValueError(f"{self.path / STACK} holds {len(stack)} slices, {RECORD} names {len(self.focus)} levels")
-        return stack
+        """Return the focal stack, uint8 (K, H, W, 3) sRGB, memory-mapped; slice k is focused at `focus[k]`."""
+        return _mapped(self.path / STACK, "uint8", (len(self.focus), *self.size, 3))
 
-    def disparity(self) -> NDArray[np.floating[Any]]:
-        """Return the disparity of the photo in focus units, (H, W), memory-mapped; larger is nearer."""
-        return _mapped(self.path / DISPARITY, 2)
+    def disparity(self) -> NDArray[np.float16]:
+        """Return the photo's disparity in focus units, float16 (H, W), memory-mapped; positive = nearer."""
+        return _mapped(self.path / DISPARITY, "float16", self.size)
 
     @property
     def border(self) -> int:
-        """Pixels along the edge that not all views see at every slope: cropped before anything is scored."""
-        radius = (max(self.grid) - 1) / 2
-        return math.ceil(max(abs(slope) for slope in self.slope_range) * radius)
-
-
-def _mapped(path: Path, dimensions: int) -> NDArray[Any]:
-    try:
-        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path} is missing or damaged ({error}); run the stage stack again") from None
-    if array.ndim != dimensions:
-        raise ValueError(f"{path} has {array.ndim} dimensions, {dimensions} are expected; run the stage stack again")
-    return array
+        """Pixels at each edge where some slice misses views: ceil(max |slope| x radius of the grid)."""
+        return math.ceil(max(abs(slope) for slope in self.slope_range) * (max(self.grid) - 1) / 2)
 
 
 def write_scene(
-    root: Path,
+    root: str | Path,
     name: str,
     *,
     photo: NDArray[np.uint8],
     stack: NDArray[np.uint8],
-    disparity: NDArray[np.floating[Any]],
-    focus: Sequence[float],
-    trained: Sequence[bool],
+    disparity: NDArray[Any],
+    focus: Iterable[float],
+    trained: Iterable[bool],
     aperture: float,
     slope_range: tuple[float, float],
     grid: tuple[int, int],
     group: str | None = None,
-    split: str = "train",
     source: str = "",
+    about: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write a scene as a whole: into a directory beside, renamed when everything is in it.
+    """Write one scene, whole or not at all, in place of one of the same name; see `Scene` for the meaning.
 
     Parameters
     ----------
-    photo, stack, disparity : ndarray
-        (H, W, 3) uint8, (K, H, W, 3) uint8, (H, W) in focus units, kept as float16.
+    group
+        Default: the scene is a group of its own.
+    about
+        Provenance for scene.json, such as the reader's options.
 
     Raises
     ------
     ValueError
-        Shapes that do not go together, levels that do not rise, an unknown split.
+        One line: shapes that don't belong together, levels that don't rise within [-1, 1], disparity that is not finite.
     """
-    if stack.shape != (len(focus), *photo.shape) or disparity.shape != photo.shape[:2] or len(trained) != len(focus):
-        raise ValueError(
-            f"scene {name}: photo {photo.shape}, stack {stack.shape}, disparity {disparity.shape}, {len(focus)} levels "
-            f"and {len(trained)} marks do not go together"
-        )
-    if any(b <= a for a, b in zip(focus, focus[1:], strict=False)) or split not in SPLITS:
-        raise ValueError(f"scene {name}: focus must rise and split be one of {SPLITS}, got {tuple(focus)}, {split!r}")
-    final, partial = root / name, root / f".{name}.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    np.save(partial / PHOTO, np.ascontiguousarray(photo))
-    np.save(partial / STACK, np.ascontiguousarray(stack))
-    np.save(partial / DISPARITY, np.asarray(disparity, dtype=np.float16))
-    record = {
-        "name": name,
-        "group": group or name,
-        "split": split,
-        "source": source,
-        "focus": [float(f) for f in focus],
-        "trained": [bool(t) for t in trained],
+    levels, marks = tuple(float(level) for level in focus), tuple(bool(mark) for mark in trained)
+    facts = {
+        "version": VERSION,
+        "group": name if group is None else group,
+        "focus": levels,
+        "trained": marks,
         "aperture": float(aperture),
-        "slope_range": [float(s) for s in slope_range],
-        "grid": [int(n) for n in grid],
+        "slope_range": tuple(float(slope) for slope in slope_range),
+        "grid": tuple(int(views) for views in grid),
+        "size": photo.shape[:2],
+        "source": source,
+        "about": dict(about or {}),
     }
-    (partial / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    shutil.rmtree(final, ignore_errors=True)
-    os.replace(partial, final)
-    return final
+    _check_facts(facts, f"scene {name}")
+    for file, pixels, shape in ((PHOTO, photo, (*photo.shape[:2], 3)), (STACK, stack, (len(levels), *photo.shape))):
+        if pixels.shape != shape or pixels.dtype != np.uint8:
+            raise ValueError(f"scene {name}: {file} must be uint8 {shape}, got {pixels.dtype} {pixels.shape}")
+    if disparity.shape != photo.shape[:2] or not np.isfinite(disparity).all():
+        raise ValueError(f"scene {name}: disparity must be finite and {photo.shape[:2]}, got {disparity.shape}")
+    target = Path(root) / name
+    beside = target.with_name(f".{name}.partial")
+    shutil.rmtree(beside, ignore_errors=True)  # left by a killed run
+    beside.mkdir(parents=True)
+    np.save(beside / PHOTO, np.ascontiguousarray(photo))
+    np.save(beside / STACK, np.ascontiguousarray(stack))
+    np.save(beside / DISPARITY, disparity.astype(np.float16))
+    (beside / SCENE).write_text(_json(facts), encoding="utf-8")
+    shutil.rmtree(target, ignore_errors=True)
+    return beside.rename(target)
 
 
-def read_scene(path: Path) -> Scene:
-    """Read the record of one scene; its arrays are opened when asked for.
-
-    Raises
-    ------
-    ValueError
-        Where the record is missing or damaged.
-    """
-    try:
-        record = json.loads((path / RECORD).read_text(encoding="utf-8"))
-        tuples = {key: tuple(record.pop(key)) for key in ("focus", "trained", "slope_range", "grid")}
-        scene = Scene(path=path, **record, **tuples)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path / RECORD} is missing or damaged ({error!r}); run the stage stack again") from None
-    if scene.split not in SPLITS or len(scene.focus) != len(scene.trained):
-        raise ValueError(f"{path / RECORD} is damaged (split or levels); run the stage stack again")
-    return scene
-
-
-def write_manifest(root: Path, about: Mapping[str, Any], splits: Mapping[str, str]) -> None:
-    """Seal a root: set the split in every scene's record, then write the manifest, which marks the root complete.
-
-    Parameters
-    ----------
-    about : mapping
-        Provenance: what the scenes were made from and how.
-    splits : mapping
-        Split of each scene, by name.
-    """
-    for name, split in splits.items():
-        path = root / name / RECORD
-        record = json.loads(path.read_text(encoding="utf-8")) | {"split": split}
-        _write(path, record)
-    _write(root / MANIFEST, {"version": VERSION, **about, "scenes": dict(sorted(splits.items()))})
-
-
-def _write(path: Path, content: Mapping[str, Any]) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    os.replace(partial, path)
+def write_manifest(
+    root: str | Path,
+    splits: Mapping[str, str],
+    *,
+    about: Mapping[str, Any] | None = None,
+    skipped: Mapping[str, str] | None = None,
+) -> Path:
+    """Write the manifest over scenes that lie in `root`: their parts, provenance, and what was left out and why."""
+    scenes = []
+    for name in sorted(splits):
+        facts = _read_facts(Path(root) / name / SCENE)
+        scenes.append({"name": name, "group": facts["group"], "split": splits[name], "source": facts["source"]})
+    content = {"version": VERSION, **(about or {}), "scenes": scenes, "skipped": dict(sorted((skipped or {}).items()))}
+    beside = Path(root) / f".{MANIFEST}.partial"
+    beside.write_text(_json(content), encoding="utf-8")
+    return beside.replace(Path(root) / MANIFEST)
 
 
 def read_manifest(root: str | Path) -> dict[str, Any]:
-    """Read the manifest of prepared scenes.
+    """Return the manifest of prepared scenes: version, provenance, `scenes`, `skipped`.
 
     Raises
     ------
     ValueError
-        Where there is none, or one of another version.
+        One line: no manifest there, damaged, or of another version.
     """
     path = Path(root) / MANIFEST
-    try:
-        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ValueError(f"{root} holds no prepared scenes ({MANIFEST} is missing); run the stage stack") from None
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged ({error}); run the stage stack again") from None
-    if manifest.get("version") != VERSION:
-        raise ValueError(f"{path} has version {manifest.get('version')}, {VERSION} is read; run the stage stack again")
-    return manifest
+    if not path.is_file():
+        raise ValueError(f"no prepared scenes at {root}: {MANIFEST} is missing; the stage `stack` makes them")
+    content = _read_json(path)
+    if not isinstance(content.get("scenes"), list):
+        raise ValueError(f"{path} is damaged: no list `scenes` in it")
+    return content
 
 
 def read_scenes(root: str | Path, split: str | None = None) -> list[Scene]:
-    """Return the prepared scenes of a root, or of one split of it, by name.
+    """Return the prepared scenes of one part, or all, sorted by name; every file's shape is checked, no pixel is read.
 
     Raises
     ------
     ValueError
-        Where there is no manifest, a record is damaged, or the split is unknown.
+        One line that names what is missing or damaged, or a part that is not known.
     """
     if split is not None and split not in SPLITS:
-        raise ValueError(f"split must be one of {SPLITS}, got {split!r}")
-    names = sorted(read_manifest(root)["scenes"])
-    scenes = [read_scene(Path(root) / name) for name in names]
-    return [scene for scene in scenes if split in (None, scene.split)]
+        raise ValueError(f"split must be one of {', '.join(SPLITS)} or None, got {split!r}")
+    entries = read_manifest(root)["scenes"]
+    try:
+        chosen = sorted((e["name"], e["split"]) for e in entries if split is None or e["split"] == split)
+    except (KeyError, TypeError):
+        raise ValueError(f"{Path(root) / MANIFEST} is damaged: a scene without name or split") from None
+    return [_read_scene(Path(root) / name, part) for name, part in chosen]
+
+
+def _read_scene(path: Path, split: Split) -> Scene:
+    facts = _read_facts(path / SCENE)
+    pairs = {key: tuple(facts[key]) for key in ("focus", "trained", "slope_range", "grid", "size")}
+    singles = {key: facts[key] for key in ("group", "aperture", "source")}
+    scene = Scene(path=path, name=path.name, split=split, **pairs, **singles)
+    for opened in (scene.photo, scene.stack, scene.disparity):
+        opened()
+    return scene
+
+
+def _mapped(path: Path, dtype: str, shape: tuple[int, ...]) -> NDArray[Any]:
+    try:
+        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise ValueError(f"{path} is missing: prepare the scenes again (stage `stack`)") from None
+    except (ValueError, EOFError, OSError) as error:
+        raise ValueError(f"{path} is damaged: {' '.join(str(error).split())}") from None
+    if array.shape != shape or array.dtype != dtype:
+        raise ValueError(f"{path} must be {dtype} {shape}, got {array.dtype} {array.shape}")
+    return array
+
+
+def _read_facts(path: Path) -> dict[str, Any]:
+    facts = _read_json(path)
+    _check_facts(facts, str(path))
+    return facts
+
+
+def _check_facts(facts: Mapping[str, Any], where: str) -> None:
+    try:
+        focus, trained = [float(level) for level in facts["focus"]], list(facts["trained"])
+        far, near = (float(slope) for slope in facts["slope_range"])
+        aperture, grid, size = (
+            float(facts["aperture"]),
+            [int(n) for n in facts["grid"]],
+            [int(n) for n in facts["size"]],
+        )
+        _ = str(facts["group"]), str(facts["source"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{where} is damaged: {type(error).__name__} {error}") from None
+    if not focus or focus != sorted(set(focus)) or not -1 <= focus[0] <= focus[-1] <= 1:
+        raise ValueError(f"{where}: focus levels must rise within [-1, 1], got {focus}")
+    if len(trained) != len(focus):
+        raise ValueError(f"{where}: trained must say yes or no for each of {len(focus)} levels, got {len(trained)}")
+    if not (math.isfinite(far) and math.isfinite(near) and near > far and math.isfinite(aperture) and aperture > 0):
+        raise ValueError(f"{where}: needs near > far and aperture > 0, got slopes ({far}, {near}), aperture {aperture}")
+    if len(grid) != 2 or len(size) != 2 or min(grid) < 1 or min(size) < 1:
+        raise ValueError(f"{where}: grid and size must be two positive numbers each, got {grid} and {size}")
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"cannot read {path}: {error.strerror or error}") from None
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged: {error}") from None
+    if not isinstance(content, dict) or content.get("version") != VERSION:
+        found = content.get("version") if isinstance(content, dict) else content
+        raise ValueError(
+            f"{path} must be of version {VERSION}, got {found!r}; prepare the scenes again (stage `stack`)"
+        )
+    return content
+
+
+def _json(content: Any) -> str:
+    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"

@@ -1,0 +1,45 @@
+"""The losses, each a function of tensors to a scalar."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def lsgan_discriminator(real: Tensor, fake: Tensor) -> Tensor:
+    """Least-squares loss of the discriminator: real patches to 1, made ones to 0 (Mao et al., ICCV 2017, eq. 2).
+
+    Parameters
+    ----------
+    real, fake : tensor
+        Logits of any shape.
+    """
+    return ((real - 1).square().mean() + fake.square().mean()) / 2
+
+
+def lsgan_generator(fake: Tensor) -> Tensor:
+    """Least-squares loss of the generator: its patches shall be taken for real, 1 (Mao et al., ICCV 2017, eq. 2)."""
+    return (fake - 1).square().mean() / 2
+
+
+def l1(image: Tensor, target: Tensor) -> Tensor:
+    """Mean absolute difference."""
+    return (image - target).abs().mean()
+
+
+def perceptual(features: Sequence[Tensor], wanted: Sequence[Tensor]) -> Tensor:
+    """Mean absolute difference of features, averaged over layers (after Johnson et al., ECCV 2016).
+
+    Parameters
+    ----------
+    features, wanted : sequence of tensor
+        Features of the picture and of its target at the same layers, as `VGGFeatures` gives them.
+
+    Raises
+    ------
+    ValueError
+        Where there is no layer at all: the loss would be silently nothing.
+    """
+    if not features:
+        raise ValueError("features: the perceptual loss needs at least one layer, got none")
+    return torch.stack([l1(ours, theirs) for ours, theirs in zip(features, wanted, strict=True)]).mean()
