@@ -36,12 +36,10 @@ class Scene:
 
     Attributes
     ----------
-    path, name
-        Its directory and that directory's name.
-    group
-        What it shares with other scenes (a place, a texture); groups are never divided between parts.
-    split
-        "train", "validation" or "test".
+    path, name, source
+        Its directory; that directory's name; where it was made from, relative to the folder of the data.
+    group, split
+        What it shares with other scenes (a place, a texture), and its part: groups are never divided between parts.
     focus, trained
         The K focus levels of the stack, rising in [-1, 1], and which of them are for training.
     aperture
@@ -50,10 +48,6 @@ class Scene:
         (far, near) in px/view: the slopes of focus -1 and +1.
     grid
         (U, V): how many views it was made of.
-    size
-        (H, W) of its pictures.
-    source
-        Where it was made from, relative to the data's folder.
     """
 
     path: Path
@@ -65,20 +59,19 @@ class Scene:
     aperture: float
     slope_range: tuple[float, float]
     grid: tuple[int, int]
-    size: tuple[int, int]
     source: str
 
     def photo(self) -> NDArray[np.uint8]:
         """Return the all-in-focus photo, uint8 (H, W, 3) sRGB, memory-mapped."""
-        return _mapped(self.path / PHOTO, "uint8", (*self.size, 3))
+        return _mapped(self.path / PHOTO, "uint8", (None, None, 3))
 
     def stack(self) -> NDArray[np.uint8]:
         """Return the focal stack, uint8 (K, H, W, 3) sRGB, memory-mapped; slice k is focused at `focus[k]`."""
-        return _mapped(self.path / STACK, "uint8", (len(self.focus), *self.size, 3))
+        return _mapped(self.path / STACK, "uint8", (len(self.focus), None, None, 3))
 
     def disparity(self) -> NDArray[np.float16]:
         """Return the photo's disparity in focus units, float16 (H, W), memory-mapped; positive = nearer."""
-        return _mapped(self.path / DISPARITY, "float16", self.size)
+        return _mapped(self.path / DISPARITY, "float16", (None, None))
 
     @property
     def border(self) -> int:
@@ -102,19 +95,12 @@ def write_scene(
     source: str = "",
     about: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write one scene, whole or not at all, in place of one of the same name; see `Scene` for the meaning.
-
-    Parameters
-    ----------
-    group
-        Default: the scene is a group of its own.
-    about
-        Provenance for scene.json, such as the reader's options.
+    """Write one scene, whole or not at all; see `Scene`. No `group`: one of its own. `about`: further provenance.
 
     Raises
     ------
     ValueError
-        One line: shapes that don't belong together, levels that don't rise within [-1, 1], disparity that is not finite.
+        One line: shapes that don't belong together, levels that don't rise, infinite disparity.
     """
     levels, marks = tuple(float(level) for level in focus), tuple(bool(mark) for mark in trained)
     facts = {
@@ -125,7 +111,6 @@ def write_scene(
         "aperture": float(aperture),
         "slope_range": tuple(float(slope) for slope in slope_range),
         "grid": tuple(int(views) for views in grid),
-        "size": photo.shape[:2],
         "source": source,
         "about": dict(about or {}),
     }
@@ -147,26 +132,19 @@ def write_scene(
     return beside.rename(target)
 
 
-def write_manifest(
-    root: str | Path,
-    splits: Mapping[str, str],
-    *,
-    about: Mapping[str, Any] | None = None,
-    skipped: Mapping[str, str] | None = None,
-) -> Path:
-    """Write the manifest over scenes that lie in `root`: their parts, provenance, and what was left out and why."""
+def write_manifest(root: str | Path, about: Mapping[str, Any], splits: Mapping[str, str]) -> Path:
+    """Write the manifest over scenes that lie in `root`: provenance, and each scene's group and part."""
     scenes = []
     for name in sorted(splits):
         facts = _read_facts(Path(root) / name / SCENE)
         scenes.append({"name": name, "group": facts["group"], "split": splits[name], "source": facts["source"]})
-    content = {"version": VERSION, **(about or {}), "scenes": scenes, "skipped": dict(sorted((skipped or {}).items()))}
     beside = Path(root) / f".{MANIFEST}.partial"
-    beside.write_text(_json(content), encoding="utf-8")
+    beside.write_text(_json({"version": VERSION, **about, "scenes": scenes}), encoding="utf-8")
     return beside.replace(Path(root) / MANIFEST)
 
 
 def read_manifest(root: str | Path) -> dict[str, Any]:
-    """Return the manifest of prepared scenes: version, provenance, `scenes`, `skipped`.
+    """Return the manifest of prepared scenes: version, provenance, and the list `scenes`.
 
     Raises
     ------
@@ -177,13 +155,17 @@ def read_manifest(root: str | Path) -> dict[str, Any]:
     if not path.is_file():
         raise ValueError(f"no prepared scenes at {root}: {MANIFEST} is missing; the stage `stack` makes them")
     content = _read_json(path)
-    if not isinstance(content.get("scenes"), list):
-        raise ValueError(f"{path} is damaged: no list `scenes` in it")
+    try:
+        unknown = {str(scene["name"]): scene["split"] for scene in content["scenes"] if scene["split"] not in SPLITS}
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{path} is damaged: {type(error).__name__} {error}") from None
+    if unknown:
+        raise ValueError(f"{path}: a split must be one of {', '.join(SPLITS)}, got {unknown}")
     return content
 
 
 def read_scenes(root: str | Path, split: str | None = None) -> list[Scene]:
-    """Return the prepared scenes of one part, or all, sorted by name; every file's shape is checked, no pixel is read.
+    """Return the prepared scenes of one part, or all, sorted by name; every file is checked, no pixel is read.
 
     Raises
     ------
@@ -192,33 +174,33 @@ def read_scenes(root: str | Path, split: str | None = None) -> list[Scene]:
     """
     if split is not None and split not in SPLITS:
         raise ValueError(f"split must be one of {', '.join(SPLITS)} or None, got {split!r}")
-    entries = read_manifest(root)["scenes"]
-    try:
-        chosen = sorted((e["name"], e["split"]) for e in entries if split is None or e["split"] == split)
-    except (KeyError, TypeError):
-        raise ValueError(f"{Path(root) / MANIFEST} is damaged: a scene without name or split") from None
-    return [_read_scene(Path(root) / name, part) for name, part in chosen]
+    entries = [(e["name"], e["split"]) for e in read_manifest(root)["scenes"] if split in {None, e["split"]}]
+    return [_read_scene(Path(root) / name, part) for name, part in sorted(entries)]
 
 
 def _read_scene(path: Path, split: Split) -> Scene:
     facts = _read_facts(path / SCENE)
-    pairs = {key: tuple(facts[key]) for key in ("focus", "trained", "slope_range", "grid", "size")}
-    singles = {key: facts[key] for key in ("group", "aperture", "source")}
-    scene = Scene(path=path, name=path.name, split=split, **pairs, **singles)
-    for opened in (scene.photo, scene.stack, scene.disparity):
-        opened()
+    known = {key: facts[key] for key in ("group", "aperture", "source")}
+    known |= {key: tuple(facts[key]) for key in ("focus", "trained", "slope_range", "grid")}
+    scene = Scene(path=path, name=path.name, split=split, **known)
+    sizes = {scene.photo().shape[:2], scene.stack().shape[1:3], scene.disparity().shape}
+    if len(sizes) > 1:
+        raise ValueError(f"{path} is damaged: {PHOTO}, {STACK} and {DISPARITY} differ in size: {sorted(sizes)}")
     return scene
 
 
-def _mapped(path: Path, dtype: str, shape: tuple[int, ...]) -> NDArray[Any]:
+def _mapped(path: Path, dtype: str, shape: tuple[int | None, ...]) -> NDArray[Any]:
+    """Open an array whose shape must be as given; None stands for any length."""
     try:
         array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
-        raise ValueError(f"{path} is missing: prepare the scenes again (stage `stack`)") from None
+        raise ValueError(f"{path} is missing; prepare the scenes again (stage `stack`)") from None
     except (ValueError, EOFError, OSError) as error:
         raise ValueError(f"{path} is damaged: {' '.join(str(error).split())}") from None
-    if array.shape != shape or array.dtype != dtype:
-        raise ValueError(f"{path} must be {dtype} {shape}, got {array.dtype} {array.shape}")
+    fits = len(array.shape) == len(shape) and all(w in {None, n} for w, n in zip(shape, array.shape, strict=True))
+    if not fits or array.dtype != dtype:
+        wanted = " x ".join("any" if length is None else str(length) for length in shape)
+        raise ValueError(f"{path} must be {dtype} {wanted}, got {array.dtype} {array.shape}")
     return array
 
 
@@ -232,11 +214,7 @@ def _check_facts(facts: Mapping[str, Any], where: str) -> None:
     try:
         focus, trained = [float(level) for level in facts["focus"]], list(facts["trained"])
         far, near = (float(slope) for slope in facts["slope_range"])
-        aperture, grid, size = (
-            float(facts["aperture"]),
-            [int(n) for n in facts["grid"]],
-            [int(n) for n in facts["size"]],
-        )
+        aperture, grid = float(facts["aperture"]), [int(views) for views in facts["grid"]]
         _ = str(facts["group"]), str(facts["source"])
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{where} is damaged: {type(error).__name__} {error}") from None
@@ -246,8 +224,8 @@ def _check_facts(facts: Mapping[str, Any], where: str) -> None:
         raise ValueError(f"{where}: trained must say yes or no for each of {len(focus)} levels, got {len(trained)}")
     if not (math.isfinite(far) and math.isfinite(near) and near > far and math.isfinite(aperture) and aperture > 0):
         raise ValueError(f"{where}: needs near > far and aperture > 0, got slopes ({far}, {near}), aperture {aperture}")
-    if len(grid) != 2 or len(size) != 2 or min(grid) < 1 or min(size) < 1:
-        raise ValueError(f"{where}: grid and size must be two positive numbers each, got {grid} and {size}")
+    if len(grid) != 2 or min(grid) < 1:
+        raise ValueError(f"{where}: grid must be two positive numbers, got {grid}")
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -265,5 +243,5 @@ def _read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _json(content: Any) -> str:
+def _json(content: Mapping[str, Any]) -> str:
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"

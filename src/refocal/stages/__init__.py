@@ -1,13 +1,31 @@
 """The stages of dvc.yaml, one module each: read the own section of params.yaml, call the wings, write outputs."""
 
+import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 
-def run(main: Callable[[], None]) -> None:
-    """Run a stage as a program: what is wrong with its input becomes one line and exit status 2."""
+def run(main: Callable[[], None]) -> NoReturn:
+    """Run a stage as a program: what went wrong is said in one line, and the exit code tells DVC.
+
+    0: done; 2: bad input (ValueError); 130 and 143: interrupted by Ctrl-C or SIGTERM. SIGTERM unwinds like Ctrl-C, so
+    that half-written files are cleared away and workers end; a stage that has more to save sets a handler of its own.
+    """
+    signal.signal(signal.SIGTERM, _terminated)
+    stage = Path(sys.argv[0]).stem
     try:
         main()
     except ValueError as error:
-        print(f"refocal: {error}", file=sys.stderr)
+        print(f"{stage}: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        print(f"{stage}: interrupted; what is finished is kept", file=sys.stderr)
+        sys.exit(130)
+    sys.exit(0)
+
+
+def _terminated(number: int, frame: FrameType | None) -> None:  # noqa: ARG001  the signature of a signal handler
+    sys.exit(128 + number)
