@@ -107,7 +107,10 @@ class Refocuser:
         if disparity is not None or disparity_range is not None:
             raise ValueError(f"disparity: the model {self.model} takes none, only {self.metadata.get('inputs', '')}")
         if isinstance(photo, np.ndarray) and photo.dtype.kind == "f" and photo.dtype != np.float32:
-            return self(photo.astype(np.float32), focus, aperture).astype(photo.dtype)
+            out = self(photo.astype(np.float32), focus, aperture).astype(photo.dtype)
+            if out.shape[2:] == (4,):
+                out[..., 3] = photo[..., 3]  # alpha to the last bit
+            return out
         pixels = checked_pixels(photo, "photo")
         far, near = self._conventions.focus_range
         if not _is_number(focus) or not far <= focus <= near:  # NaN fails too

@@ -1,0 +1,55 @@
+"""A model small enough to know by heart, for tests of what runs exported models."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+PROPS = {
+    "size_multiple": "16",
+    "focus_range": "-1 1",
+    "aperture_fraction": "0.05",
+    "aperture_range": "0 40",
+    "inputs": "photo focus aperture",
+}
+
+
+def write_model(path: Path, props: dict[str, str], *, gain: float = 1, extra_input: str | None = None) -> Path:
+    """Write a model of gain (photo + focus (3x3 mean - photo)) + aperture / 1000.
+
+    It fails on sizes that are no multiple of 16, as a network with skip connections would.
+    """
+    kernel = np.zeros((3, 3, 3, 3), np.float32)
+    kernel[range(3), range(3)] = gain / 9
+    constants = {"kernel": kernel, "axes": np.array([1, 2, 3]), "thousand": np.array(1000, np.float32)}
+    constants["blocks"] = np.array([0, 3, -1, 16])  # (N, 3, H W / 16, 16)
+    constants["gain"] = np.array(gain, np.float32)
+    nodes = [
+        helper.make_node("Reshape", ["photo", "blocks"], ["blocked"]),
+        helper.make_node("Shape", ["photo"], ["shape"]),
+        helper.make_node("Reshape", ["blocked", "shape"], ["same"]),
+        helper.make_node("Conv", ["same", "kernel"], ["mean"], pads=[1, 1, 1, 1]),
+        helper.make_node("Mul", ["photo", "gain"], ["gained"]),
+        helper.make_node("Sub", ["mean", "gained"], ["change"]),
+        helper.make_node("Unsqueeze", ["focus", "axes"], ["focus4"]),
+        helper.make_node("Mul", ["change", "focus4"], ["mixed"]),
+        helper.make_node("Add", ["gained", "mixed"], ["focused"]),
+        helper.make_node("Unsqueeze", ["aperture", "axes"], ["aperture4"]),
+        helper.make_node("Div", ["aperture4", "thousand"], ["lift"]),
+        helper.make_node("Add", ["focused", "lift"], ["refocused"]),
+    ]
+    image, scalar = ["N", 3, "H", "W"], ["N"]
+    inputs = [("photo", image), ("focus", scalar), ("aperture", scalar)]
+    inputs += [(extra_input, image)] if extra_input else []
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in inputs],
+        [helper.make_tensor_value_info("refocused", TensorProto.FLOAT, image)],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    helper.set_model_props(model, props)
+    onnx.save(model, path)
+    return path
