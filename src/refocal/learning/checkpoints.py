@@ -1,0 +1,118 @@
+"""What a training run is made of while it runs, and how it is put aside so that it goes on exactly where it was."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from refocal.learning.dataset import digest
+from refocal.optics.scenes import Scene
+
+NAME = "last.pt"
+
+
+@dataclass
+class Run:
+    """Everything that changes while training: this, and the state of the random numbers, is what a checkpoint holds.
+
+    Attributes
+    ----------
+    generator, discriminator : nn.Module
+        The two networks.
+    average : nn.Module
+        Moving average of the generator: what is validated and exported.
+    optimizer_g, optimizer_d : torch.optim.Adam
+        One for each network.
+    step : int
+        Steps done.
+    sums : dict of str to float
+        Sum of each loss over the steps of the running epoch.
+    summed : int
+        How many steps those are.
+    curves : list of (name, value, step)
+        What was logged; a resumed run logs it again, since DVC clears a stage's outputs before it runs.
+    """
+
+    generator: nn.Module
+    discriminator: nn.Module
+    average: nn.Module
+    optimizer_g: torch.optim.Adam
+    optimizer_d: torch.optim.Adam
+    step: int = 0
+    sums: dict[str, float] = field(default_factory=dict)
+    summed: int = 0
+    curves: list[tuple[str, float, int]] = field(default_factory=list)
+
+    def parts(self) -> dict[str, nn.Module | torch.optim.Adam]:
+        """Return what has a state dict, by name."""
+        return {
+            "generator": self.generator,
+            "discriminator": self.discriminator,
+            "average": self.average,
+            "optimizer_g": self.optimizer_g,
+            "optimizer_d": self.optimizer_d,
+        }
+
+
+def fingerprint(config: Mapping[str, Any], scenes: Sequence[Scene]) -> str:
+    """Return a digest of all that decides what a run computes: its parameters and the scenes that it sees."""
+    return hashlib.sha256(json.dumps([dict(config), digest(scenes)], sort_keys=True).encode()).hexdigest()
+
+
+def save_checkpoint(folder: Path, run: Run, mark: str) -> None:
+    """Write a run to `folder`, whole or not at all, with the fingerprint `mark`."""
+    random = {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all()}
+    content: dict[str, Any] = {name: part.state_dict() for name, part in run.parts().items()}
+    content |= {"step": run.step, "sums": run.sums, "summed": run.summed, "curves": run.curves}
+    folder.mkdir(parents=True, exist_ok=True)
+    save_beside(folder / NAME, content | {"random": random, "mark": mark})
+
+
+def load_checkpoint(folder: Path, run: Run, mark: str, say: Callable[[str], None]) -> bool:
+    """Bring `run` to where the checkpoint in `folder` was, if there is one of the same parameters and data.
+
+    Returns
+    -------
+    bool
+        Whether the run goes on. A checkpoint of other parameters or data is left aside with a line to `say`: a stage
+        that is run again with new parameters starts anew.
+
+    Raises
+    ------
+    ValueError
+        One line, when the file cannot be read.
+    """
+    path = folder / NAME
+    if not path.exists():
+        return False
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # noqa: BLE001  # a damaged zip or pickle raises whatever it stumbles over
+        raise ValueError(f"checkpoint {path} is damaged ({type(error).__name__}): remove it to start anew") from None
+    if content["mark"] != mark:
+        say(f"checkpoint {path} is of other parameters or data: training starts anew")
+        return False
+    for name, part in run.parts().items():
+        part.load_state_dict(content[name])
+    run.step, run.sums, run.summed = content["step"], content["sums"], content["summed"]
+    run.curves = [(name, value, step) for name, value, step in content["curves"]]
+    torch.set_rng_state(content["random"]["cpu"])
+    if torch.cuda.is_available() and len(content["random"]["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(content["random"]["cuda"])
+    return True
+
+
+def save_beside(path: Path, content: Mapping[str, Any]) -> None:
+    """Write with torch.save beside `path`, then rename: a killed run leaves the old file or the new one, whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.part")
+    try:
+        torch.save(dict(content), beside)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)

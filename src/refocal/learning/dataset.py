@@ -1,0 +1,157 @@
+"""Crops of prepared scenes, each a function of seed and absolute index alone, so that training resumes exactly."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import Dataset, Sampler
+
+from refocal.optics.scenes import Scene
+
+Pair = tuple[Scene, int]  # a scene and the number of one of its levels
+
+# Memory maps that a process keeps open; each holds a file descriptor, of which a process often has but 1024.
+OPEN_SCENES = 200
+ORDER, CROP = 0, 1  # keep the random streams of one seed apart
+
+
+def trained_pairs(scenes: Sequence[Scene], split: str) -> list[Pair]:
+    """Return the (scene, level) pairs of one split, only the levels that are trained on, by scene name and level."""
+    chosen = sorted((scene for scene in scenes if scene.split == split), key=lambda scene: scene.name)
+    return [(scene, level) for scene in chosen for level, trained in enumerate(scene.trained) if trained]
+
+
+def digest(scenes: Sequence[Scene]) -> str:
+    """Return a digest of scenes: all that is said of them, and the middle row of their pictures, which costs little."""
+    mixed = hashlib.sha256()
+    for scene in sorted(scenes, key=lambda scene: scene.name):
+        mixed.update(repr((scene.name, scene.split, scene.focus, scene.trained, scene.aperture)).encode())
+        photo, stack = scene.photo(), scene.stack()
+        middle = photo.shape[0] // 2
+        mixed.update(repr(stack.shape).encode() + photo[middle].tobytes() + stack[:, middle].tobytes())
+    return mixed.hexdigest()
+
+
+def check_sizes(pairs: Sequence[Pair], crop: int) -> None:
+    """Raise a ValueError that names the first scene that is smaller than a crop."""
+    for scene in {scene.name: scene for scene, _ in pairs}.values():
+        height, width = scene.photo().shape[:2]
+        if min(height, width) < crop:
+            raise ValueError(
+                f"scene {scene.name} is {height} x {width} pixels, smaller than crop = {crop}: "
+                f"at most crop = {min(height, width)} fits it"
+            )
+
+
+class Crops(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
+    """Random crops of (photo, target, sigma) by absolute index, which counts on over all epochs.
+
+    Index i is position i % len(self) of epoch i // len(self). An epoch is a permutation of all (scene, trained level)
+    pairs of the training split, each taken `crops_per_pair` times. Order, place and flip derive from the seed and the
+    index, never from what was drawn before: a run that starts at index i sees what an uninterrupted one sees there.
+
+    Parameters
+    ----------
+    scenes : sequence of Scene
+        Prepared scenes; those of other splits are left alone.
+    crop : int
+        Side of the square crops, in pixels.
+    seed : int
+        Not negative.
+    crops_per_pair : int
+        How often an epoch visits each pair.
+
+    Raises
+    ------
+    ValueError
+        When there is no training scene, or one is smaller than a crop.
+
+    Notes
+    -----
+    Flips are left to right only: below is near and above is far in most photographs, a cue worth keeping.
+    """
+
+    def __init__(self, scenes: Sequence[Scene], *, crop: int, seed: int = 0, crops_per_pair: int = 1) -> None:
+        self.pairs = trained_pairs(scenes, "train")
+        if not self.pairs:
+            raise ValueError(f"no trained level in the training split of {len(scenes)} scenes: nothing to train on")
+        check_sizes(self.pairs, crop)
+        self.scenes = list(dict.fromkeys(scene for scene, _ in self.pairs))
+        self.crop, self.seed, self.crops_per_pair = crop, seed, crops_per_pair
+
+    def __len__(self) -> int:
+        """Return the number of crops in an epoch."""
+        return len(self.pairs) * self.crops_per_pair
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Return the crop at an absolute index.
+
+        Returns
+        -------
+        photo : tensor
+            (3, crop, crop) float32, sRGB in [0, 1].
+        target : tensor
+            (3, crop, crop): the same place, refocused.
+        sigma : tensor
+            (2,): focus in [-1, 1] and aperture in pixels.
+        """
+        epoch, position = divmod(index, len(self))
+        scene, level = self.pairs[_order(self.seed, epoch, len(self))[position] // self.crops_per_pair]
+        photo, stack = _arrays(scene)
+        random = np.random.default_rng([self.seed, CROP, index])
+        top = int(random.integers(photo.shape[0] - self.crop + 1))
+        left = int(random.integers(photo.shape[1] - self.crop + 1))
+        mirrored = bool(random.integers(2))
+        sigma = torch.tensor([scene.focus[level], scene.aperture], dtype=torch.float32)
+        place = slice(top, top + self.crop), slice(left, left + self.crop)
+        return _as_tensor(photo[place], mirrored), _as_tensor(stack[level][place], mirrored), sigma
+
+
+class IndexBatches(Sampler[list[int]]):
+    """Batches of absolute indices, from step `first` up to step `steps`: batch k is k * size … (k + 1) * size - 1."""
+
+    def __init__(self, *, first: int, steps: int, size: int) -> None:
+        self.first, self.steps, self.size = first, steps, size
+
+    def __len__(self) -> int:
+        """Return the number of batches left."""
+        return self.steps - self.first
+
+    def __iter__(self) -> Iterator[list[int]]:
+        """Yield the batches in order."""
+        for step in range(self.first, self.steps):
+            yield list(range(step * self.size, (step + 1) * self.size))
+
+
+def centre_crops(pairs: Sequence[Pair], crop: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return the middle of each pair: photos and targets (N, 3, crop, crop) in [0, 1], sigmas (N, 2)."""
+    photos, targets, sigmas = [], [], []
+    for scene, level in pairs:
+        photo, stack = _arrays(scene)
+        top, left = (photo.shape[0] - crop) // 2, (photo.shape[1] - crop) // 2
+        place = slice(top, top + crop), slice(left, left + crop)
+        photos.append(_as_tensor(photo[place], mirrored=False))
+        targets.append(_as_tensor(stack[level][place], mirrored=False))
+        sigmas.append([scene.focus[level], scene.aperture])
+    return torch.stack(photos), torch.stack(targets), torch.tensor(sigmas, dtype=torch.float32)
+
+
+@lru_cache(maxsize=2)  # a batch may reach over the end of an epoch
+def _order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
+    """Return the permutation of an epoch."""
+    return np.random.default_rng([seed, ORDER, epoch]).permutation(count)
+
+
+@lru_cache(maxsize=OPEN_SCENES)
+def _arrays(scene: Scene) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Open a scene's memory maps; every worker process has its own cache, so maps never travel between processes."""
+    return scene.photo(), scene.stack()
+
+
+def _as_tensor(pixels: NDArray[np.uint8], mirrored: bool) -> torch.Tensor:
+    """(c, c, 3) uint8, perhaps memory-mapped -> (3, c, c) float32 in [0, 1]; only the crop is read from the disk."""
+    turned = pixels[:, ::-1] if mirrored else pixels
+    return torch.from_numpy(np.array(turned.transpose(2, 0, 1), order="C")).float().div_(255)

@@ -1,0 +1,231 @@
+"""The training: a conditional GAN on (photo, focus, aperture) -> refocused photo, in one explicit loop."""
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from refocal.learning.checkpoints import Run, fingerprint, load_checkpoint, save_beside, save_checkpoint
+from refocal.learning.dataset import Crops, IndexBatches, digest
+from refocal.learning.gan import TrainConfig, build_run, choose_device, gan_step, set_learning_rate
+from refocal.learning.validation import Examples, picture, refocus, scores
+from refocal.optics.scenes import Scene
+
+Batch = tuple[Tensor, Tensor, Tensor]
+
+NO_EFFECT = ("workers", "checkpoint_every", "pictures_every")  # on what is computed: free to change when resuming
+READ_EVERY = 10  # steps between looks at the losses on a GPU, which would have to wait for each
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """To whom the training speaks; see `train`."""
+
+    log: Callable[[str, float, int], None]
+    log_image: Callable[[str, NDArray[np.uint8], int], None] | None
+    progress: Callable[[int, int, float], None] | None
+    save: Callable[[Run], None]
+
+
+def train(
+    scenes: Sequence[Scene],
+    config: TrainConfig,
+    *,
+    checkpoint_dir: str | Path,
+    output: str | Path,
+    log: Callable[[str, float, int], None],
+    log_image: Callable[[str, NDArray[np.uint8], int], None] | None = None,
+    progress: Callable[[int, int, float], None] | None = None,
+    say: Callable[[str], None] = print,
+) -> None:
+    """Train a generator on the scenes of split "train" and write its moving average.
+
+    Parameters
+    ----------
+    scenes : sequence of Scene
+        Prepared scenes of all splits; those of "validation" are looked at now and then, those of "test" never.
+    config : TrainConfig
+        What to train and how.
+    checkpoint_dir : path
+        Where the run is put aside every `checkpoint_every` steps, and whence it goes on. The caller removes it.
+    output : path
+        The file to write, for `torch.load(weights_only=True)`: {"network", "config", "state", "aperture_scale",
+        "about"}.
+    log : callable (name, value, step)
+        Takes the mean of each loss after every epoch, and L1 and PSNR on the validation scenes. A resumed run logs
+        again what was logged before its checkpoint.
+    log_image : callable (name, uint8 (H, W, 3), step), optional
+        Takes pictures of validation crops, rows of photo | ours | truth.
+    progress : callable (steps done, all steps, images a second), optional
+        Called after every few steps.
+    say : callable
+        Takes lines for people.
+
+    Raises
+    ------
+    ValueError
+        One line: nothing to train on, a crop that does not fit, or a loss that is no longer finite.
+    SystemExit
+        128 + the signal's number after SIGTERM or SIGINT: the run is put aside, training again goes on from there.
+
+    Notes
+    -----
+    The learning rate falls with every step, not with every epoch as in pix2pix: over 100 epochs that differs by at
+    most 1 % of the start, and a run of two epochs has no jump. On a CPU, resumed equals uninterrupted bit for bit.
+    """
+    device = choose_device(config.device)
+    torch.backends.cudnn.benchmark = device.type == "cuda"  # all crops have one size: worth choosing kernels for it
+    torch.manual_seed(config.seed)
+    run = build_run(config, device)
+    crops = Crops(scenes, crop=config.crop, seed=config.seed, crops_per_pair=config.crops_per_pair)
+    examples = Examples.of(scenes, config.crop)
+    scale = float(np.median([scene.aperture for scene in crops.scenes]))
+    folder = Path(checkpoint_dir)
+    mark = fingerprint({key: value for key, value in asdict(config).items() if key not in NO_EFFECT}, scenes)
+    if load_checkpoint(folder, run, mark, say):
+        say(f"training goes on after step {run.step}, from {folder}")
+        for entry in run.curves:
+            log(*entry)
+    hooks = Hooks(log, log_image, progress, save=lambda now: save_checkpoint(folder, now, mark))
+    sigma_scale = torch.tensor([1, scale], device=device)
+    _loop(run, config, crops, examples, sigma_scale=sigma_scale, hooks=hooks)
+    state = {name: value.cpu().contiguous() for name, value in run.average.state_dict().items()}
+    content = {"network": "unet", "config": asdict(config.unet), "state": state, "aperture_scale": scale}
+    save_beside(Path(output), content | {"about": about(crops, config, run.step)})
+
+
+def _loop(
+    run: Run, config: TrainConfig, crops: Crops, examples: Examples | None, *, sigma_scale: Tensor, hooks: Hooks
+) -> None:
+    """Take the steps that are left."""
+    device = sigma_scale.device
+    step = gan_step(run, config, device)
+    steps = math.ceil(len(crops) * (config.epochs + config.epochs_decay) / config.batch)
+    unread: list[dict[str, Tensor]] = []
+    clock: tuple[float, int] | None = None  # starts after the first reading: kernels are chosen and compiled by then
+
+    def record(name: str, value: float) -> None:
+        run.curves.append((name, value, run.step))
+        hooks.log(name, value, run.step)
+
+    with stop_signals() as stops:
+        for batch in _batches(crops, config, first=run.step, steps=steps, pin=device.type == "cuda"):
+            photo, target, sigma = (part.to(device, non_blocking=True) for part in batch)
+            rate = set_learning_rate(run, config, epoch=run.step * config.batch / len(crops))
+            unread.append(step(photo * 2 - 1, target * 2 - 1, sigma / sigma_scale))
+
+            stop = stops[-1] if stops else 0  # read once: a signal may come at any time
+            epoch_ends = run.step * config.batch // len(crops) > (run.step - 1) * config.batch // len(crops)
+            looks = examples is not None and (run.step % config.pictures_every == 0 or run.step == steps)
+            saves = stop or run.step % config.checkpoint_every == 0
+            if epoch_ends or looks or saves or device.type == "cpu" or len(unread) >= READ_EVERY:
+                _read(unread, run)
+                now = time.perf_counter()
+                clock = clock or (now, run.step)
+                if hooks.progress:
+                    speed = (run.step - clock[1]) * config.batch / (now - clock[0]) if now > clock[0] else 0.0
+                    hooks.progress(run.step, steps, speed)
+            if epoch_ends:
+                for name, value in run.sums.items():
+                    record(f"loss/{name}", value / run.summed)
+                record("learning_rate", rate)
+                run.sums, run.summed = {}, 0
+            if looks and examples is not None:
+                made = refocus(run.average, examples, sigma_scale)
+                for name, value in scores(made, examples).items():
+                    record(f"validation/{name}", value)
+                if hooks.log_image:
+                    hooks.log_image("validation", picture(made, examples), run.step)
+            if saves:
+                hooks.save(run)
+            if stop:
+                raise SystemExit(128 + stop)
+
+
+def _batches(crops: Crops, config: TrainConfig, *, first: int, steps: int, pin: bool) -> DataLoader[Batch]:
+    """Return the batches of all steps that are left: one pass, so that workers never stop between epochs."""
+    return DataLoader(
+        crops,
+        batch_sampler=IndexBatches(first=first, steps=steps, size=config.batch),
+        num_workers=config.workers,
+        prefetch_factor=4 if config.workers else None,
+        pin_memory=pin,
+        generator=torch.Generator(),  # its own: the networks' random numbers go on as if there were no loader
+        worker_init_fn=_leave_signals_to_the_parent,
+    )
+
+
+def _read(unread: list[dict[str, Tensor]], run: Run) -> None:
+    """Add the losses of the last steps to the sums of the epoch; stop where one is not finite.
+
+    This comes before anything is saved: the last checkpoint is from before the loss went.
+    """
+    values = torch.stack([torch.stack(list(losses.values())) for losses in unread]).tolist()  # one wait for the device
+    for back, row in zip(range(len(values) - 1, -1, -1), values, strict=True):
+        for name, value in zip(unread[0], row, strict=True):
+            if not math.isfinite(value):
+                raise ValueError(
+                    f"training stopped at step {run.step - back}: loss {name} is {value}; "
+                    "a lower learning_rate or other loss weights may help"
+                )
+            run.sums[name] = run.sums.get(name, 0.0) + value
+        run.summed += 1
+    unread.clear()
+
+
+@contextmanager
+def stop_signals() -> Iterator[list[int]]:
+    """Collect SIGTERM and SIGINT in a list instead of dying of them; a thread other than the main changes nothing."""
+    caught: list[int] = []
+
+    def remember(number: int, _frame: FrameType | None) -> None:
+        caught.append(number)
+
+    main = threading.current_thread() is threading.main_thread()
+    before = {number: signal.signal(number, remember) for number in (signal.SIGTERM, signal.SIGINT) if main}
+    try:
+        yield caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _leave_signals_to_the_parent(_worker: int) -> None:
+    """Keep a reader of crops alive when its whole process group is told to stop: the parent still saves."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def about(crops: Crops, config: TrainConfig, steps: int) -> dict[str, Any]:
+    """Return what the exported file tells of its making: JSON-able, and the same for the same training."""
+    scenes = crops.scenes
+    apertures = [scene.aperture for scene in scenes]
+    fractions = [scene.aperture / max(scene.photo().shape) for scene in scenes]
+    return {
+        "aperture_fraction": float(np.median(fractions)),
+        "aperture_range": [min(apertures), max(apertures)],
+        "training_data": {
+            "scenes": len(scenes),
+            "levels": sorted({scene.focus[level] for scene, level in crops.pairs}),
+            "source": digest(scenes),
+            "images": steps * config.batch,
+        },
+        "training": {
+            "losses": asdict(config.losses),
+            "crop": config.crop,
+            "precision": config.precision,
+            "torch": str(torch.__version__),
+        },
+    }

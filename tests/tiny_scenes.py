@@ -1,0 +1,37 @@
+"""Prepared scenes small enough to train on in a test: the target is the photo, darker the nearer the focus."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from refocal.optics.scenes import Scene, read_scenes, write_manifest, write_scene
+
+FOCUS = (-1.0, -0.5, 0.0, 1.0)
+TRAINED = (True, False, True, True)
+
+
+def write_tiny_scenes(
+    root: Path, splits: Mapping[str, str], *, size: tuple[int, int] = (40, 48), seed: int = 0
+) -> list[Scene]:
+    """Write a scene for each name; the pictures differ by name order and seed."""
+    for number, name in enumerate(sorted(splits)):
+        random = np.random.default_rng([seed, number])
+        coarse = random.integers(40, 256, size=(size[0] // 4, size[1] // 4, 3), dtype=np.uint8)
+        photo = np.kron(coarse, np.ones((4, 4, 1), dtype=np.uint8))
+        stack = np.stack([photo * (0.75 - 0.25 * level) for level in FOCUS]).astype(np.uint8)
+        write_scene(
+            root,
+            name,
+            photo=photo,
+            stack=stack,
+            disparity=np.zeros(size),
+            focus=FOCUS,
+            trained=TRAINED,
+            aperture=4.0 + number,
+            slope_range=(-1.0, 1.0),
+            grid=(5, 5),
+            source=f"{name}.png",
+        )
+    write_manifest(root, splits=splits, about={})
+    return read_scenes(root)
