@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from refocal.photo import codecs
+from refocal.photo.decoding import MAX_PIXELS, decode
+from refocal.photo.encoding import encode
 
 Pixels = NDArray[Any]  # (H, W), (H, W, 3) or (H, W, 4) of uint8, uint16 or float32
 LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)  # ITU-R BT.709-6, item 3.2
@@ -44,7 +45,7 @@ class Image:
     exif: bytes | None = None
 
 
-def read_image(source: str | os.PathLike[str] | bytes, *, max_pixels: int = codecs.MAX_PIXELS) -> Image:
+def read_image(source: str | os.PathLike[str] | bytes, *, max_pixels: int = MAX_PIXELS) -> Image:
     """Read a JPEG, PNG, WebP or TIFF picture (of several frames the first), upright.
 
     Parameters
@@ -60,13 +61,13 @@ def read_image(source: str | os.PathLike[str] | bytes, *, max_pixels: int = code
         One line that names the file: absent, unreadable, no such picture, damaged, too large.
     """
     if isinstance(source, bytes):
-        return Image(*codecs.decode(source, "the picture", max_pixels))
+        return Image(*decode(source, "the picture", max_pixels))
     path = Path(source)
     try:
         data = path.read_bytes()
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error.strerror or error}") from None
-    return Image(*codecs.decode(data, str(path), max_pixels))
+    return Image(*decode(data, str(path), max_pixels))
 
 
 def write_image(path: str | os.PathLike[str], pixels: Pixels, *, like: Image | None = None, quality: int = 95) -> None:
@@ -92,7 +93,7 @@ def write_image(path: str | os.PathLike[str], pixels: Pixels, *, like: Image | N
     path = Path(path)
     pixels = checked_pixels(pixels, "pixels")
     icc = like.icc if like is not None and (like.pixels.ndim == 2) == (pixels.ndim == 2) else None
-    data = codecs.encode(pixels, path, icc=icc, exif=like.exif if like is not None else None, quality=quality)
+    data = encode(pixels, path, icc=icc, exif=like.exif if like is not None else None, quality=quality)
     with written_beside(path) as beside:
         beside.write_bytes(data)
 

@@ -1,12 +1,10 @@
-"""Picture files to pixels and back: JPEG, PNG and WebP by Pillow, 16-bit PNG by imagecodecs, TIFF by tifffile.
+"""Picture files to pixels: JPEG, PNG and WebP by Pillow, 16-bit PNG by imagecodecs, TIFF by tifffile.
 
 The format is told by the first bytes of a file, never by its name. Pillow's `Image.open` is left aside: it would warn
 of 100-megapixel photos, which cameras make, and try forty formats; the size is checked here, before decoding.
 """
 
 import io
-import zlib
-from pathlib import Path
 from typing import Any
 
 import imagecodecs
@@ -20,12 +18,11 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 MAX_PIXELS = 2**28  # 268 megapixels: phones make 200
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff")
 ORIENTATION = 0x0112
-_HEADER = b"Exif\0\0"
+EXIF_HEADER = b"Exif\0\0"
 # Of a TIFF file's own tags, those that speak of the photo and not of the file's layout: description, maker, model,
 # software, date, artist, copyright.
-_TIFF_TAGS = (270, 271, 272, 305, 306, 315, 33432)
+TIFF_TAGS = (270, 271, 272, 305, 306, 315, 33432)
 # EXIF orientation -> how stored rows and columns become upright ones (CIPA DC-008, 4.6.5.A): transposed first, then
 # rows and columns reversed.
 _TURNS = {2: (0, 0, 1), 3: (0, 1, 1), 4: (0, 1, 0), 5: (1, 0, 0), 6: (1, 0, 1), 7: (1, 1, 1), 8: (1, 1, 0)}
@@ -49,7 +46,7 @@ def decode(data: bytes, name: str, max_pixels: int) -> Decoded:
         turn = exif.get(ORIENTATION, 1)
         if ORIENTATION in exif:
             exif[ORIENTATION] = 1
-        block = exif.tobytes().removeprefix(_HEADER) if len(exif) else None
+        block = exif.tobytes().removeprefix(EXIF_HEADER) if len(exif) else None
         return _upright(pixels, turn), icc, block
     except _TooLargeError as error:
         raise ValueError(f"{name} has {error.args[0]} pixels, more than the {max_pixels} allowed") from None
@@ -134,7 +131,7 @@ def _decode_tiff(data: bytes, max_pixels: int) -> tuple[NDArray[Any], bytes | No
             pixels = np.moveaxis(pixels, 0, -1)
         icc = page.iccprofile
         exif = Image.Exif()
-        for tag in (*_TIFF_TAGS, ORIENTATION):
+        for tag in (*TIFF_TAGS, ORIENTATION):
             if tag in page.tags and isinstance(page.tags[tag].value, str | int):
                 exif[tag] = page.tags[tag].value
         pixels = _with_known_channels(_plain_dtype(pixels))
@@ -157,86 +154,3 @@ def _plain_dtype(pixels: NDArray[Any]) -> NDArray[Any]:
     if pixels.dtype not in {np.dtype(np.uint8), np.dtype(np.uint16)}:
         raise ValueError(f"values of {pixels.dtype} are not read; uint8, uint16 and floats are")
     return pixels
-
-
-def encode(pixels: NDArray[Any], path: Path, *, icc: bytes | None, exif: bytes | None, quality: int) -> bytes:
-    """Encode checked pixels in the format of the path's suffix; see `images.write_image`."""
-    suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise ValueError(f"cannot write {path}: the suffix must be one of {', '.join(SUFFIXES)}")
-    if not 1 <= quality <= 100:
-        raise ValueError(f"quality must be 1 to 100, got {quality}")
-    try:
-        if suffix in {".tif", ".tiff"}:
-            return _encode_tiff(pixels, icc, exif)
-        if suffix == ".png" and pixels.dtype != np.uint8:
-            return _encode_png16(pixels, icc, exif)
-        return _encode_pillow(_to_8bit(pixels), suffix, icc, exif, quality)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"cannot write {path}: {error}") from None
-
-
-def _encode_pillow(
-    pixels: NDArray[np.uint8], suffix: str, icc: bytes | None, exif: bytes | None, quality: int
-) -> bytes:
-    kind = {".png": "PNG", ".webp": "WEBP"}.get(suffix, "JPEG")
-    if kind == "JPEG" and pixels.ndim == 3 and pixels.shape[2] == 4:
-        if pixels[..., 3].min() < 255:
-            raise ValueError("JPEG holds no transparency; write PNG, WebP or TIFF")
-        pixels = np.ascontiguousarray(pixels[..., :3])
-    options: dict[str, Any] = {
-        "quality": quality,
-        "icc_profile": icc,
-        "lossless": quality == 100,
-    }  # lossless: WebP alone
-    if exif:
-        options["exif"] = _HEADER + exif
-    if quality >= 90:
-        options["subsampling"] = 0  # full colour resolution
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
-def _to_8bit(pixels: NDArray[Any]) -> NDArray[np.uint8]:
-    scale = {np.dtype(np.uint8): 1.0, np.dtype(np.uint16): 1 / 257, np.dtype(np.float32): 255.0}[pixels.dtype]
-    return pixels if pixels.dtype == np.uint8 else np.rint(pixels * np.float32(scale)).astype(np.uint8)
-
-
-def _encode_png16(pixels: NDArray[Any], icc: bytes | None, exif: bytes | None) -> bytes:
-    if pixels.dtype == np.float32:
-        pixels = np.rint(pixels * np.float32(65535)).astype(np.uint16)
-    data = bytes(imagecodecs.png_encode(np.ascontiguousarray(pixels)))
-    chunks = b""
-    if icc:
-        chunks += _png_chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(icc))
-    if exif:
-        chunks += _png_chunk(b"eXIf", exif)
-    return data[:33] + chunks + data[33:]  # signature (8) and IHDR (25) come first
-
-
-def _png_chunk(kind: bytes, content: bytes) -> bytes:
-    """PNG specification (ISO/IEC 15948), 5.3: length, type, data, CRC of type and data."""
-    return len(content).to_bytes(4, "big") + kind + content + zlib.crc32(kind + content).to_bytes(4, "big")
-
-
-def _encode_tiff(pixels: NDArray[Any], icc: bytes | None, exif: bytes | None) -> bytes:
-    tags = Image.Exif()
-    if exif:
-        tags.load(_HEADER + exif)
-    extra = [(tag, "s", 0, str(tags[tag]), True) for tag in _TIFF_TAGS if tag in tags and tag not in {270, 305}]
-    buffer = io.BytesIO()
-    tifffile.imwrite(
-        buffer,
-        pixels,
-        photometric="minisblack" if pixels.ndim == 2 else "rgb",
-        extrasamples=["unassalpha"] if pixels.ndim == 3 and pixels.shape[2] == 4 else None,
-        compression="zlib",
-        predictor=True,
-        description=str(tags[270]) if 270 in tags else None,
-        software=str(tags[305]) if 305 in tags else None,
-        metadata=None,
-        iccprofile=icc,
-        extratags=extra,
-    )
-    return buffer.getvalue()

@@ -1,0 +1,73 @@
+"""`refocal …`: the command line. Commands import what they need when they run, so that --help is quick."""
+
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+import refocal
+from refocal.cli.lightfields import info, sample, stack
+from refocal.cli.photos import photo, sweep
+
+app = typer.Typer(
+    name="refocal",
+    help="Take one photo, choose where its focus lies afterwards.",
+    epilog="Each command tells more, with examples: refocal photo --help",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (photo, sweep, info, stack, sample):
+    app.command(no_args_is_help=False)(command)
+# typer's own errors come from click, which newer releases of typer carry inside: reached through typer, it is right
+# with both. BadParameter -> UsageError -> ClickException.
+_ClickError: type[Exception] = typer.BadParameter.__mro__[2]
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        typer.echo(f"refocal {refocal.__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _start(
+    context: typer.Context,
+    version: Annotated[  # noqa: ARG001  the callback has done it
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and leave.")
+    ] = False,
+) -> None:
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code: 0, or 2 after one line on stderr, 130 when interrupted."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    name = " ".join(["refocal", *[word for word in arguments[:1] if not word.startswith("-")]])
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: print(f"{name}: warning: {message}", file=sys.stderr)
+        try:
+            return int(app(arguments, prog_name="refocal", standalone_mode=False) or 0)
+        except _ClickError as error:
+            return _fail(name, error.format_message() if hasattr(error, "format_message") else str(error))
+        except ImportError as error:
+            if error.name is None or error.name.split(".")[0] == "refocal":
+                raise  # ours: a bug, and its traceback is wanted
+            print(
+                f"{name} needs the pipeline extra: pip install 'refocal[pipeline]' (no {error.name} here)",
+                file=sys.stderr,
+            )
+            return 2
+        except (ValueError, OSError) as error:
+            return _fail(name, str(error))
+        except (KeyboardInterrupt, typer.Abort):
+            _fail(name, "interrupted")
+            return 130
+
+
+def _fail(name: str, message: str) -> int:
+    print(f"{name}: {' '.join(message.split())}", file=sys.stderr)
+    return 2

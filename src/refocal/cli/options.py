@@ -1,0 +1,148 @@
+"""What commands share: options of the light field readers, spans of numbers, outputs that are not overwritten."""
+
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import typer
+
+T = TypeVar("T")
+_READER = "How the light field is stored"
+Grid = Annotated[
+    str | None,
+    typer.Option(metavar="N|UxV", rich_help_panel=_READER, help="Views: N x N, or rows x columns; else found."),
+]
+CropGrid = Annotated[
+    str | None,
+    typer.Option(metavar="N|UxV", rich_help_panel=_READER, help="Use only that many views in the middle."),
+]
+Pattern = Annotated[
+    str | None,
+    typer.Option(rich_help_panel=_READER, help="File names of the views, as view_{r}_{c}.png, or a regex; else found."),
+]
+Order = Annotated[
+    Literal["row", "column"] | None,
+    typer.Option(rich_help_panel=_READER, help="Which index comes first in the names (default: row)."),
+]
+FlipRows = Annotated[
+    bool | None, typer.Option("--flip-rows", rich_help_panel=_READER, help="Views are counted from the bottom up.")
+]
+FlipColumns = Annotated[
+    bool | None, typer.Option("--flip-columns", rich_help_panel=_READER, help="Views are counted from right to left.")
+]
+Near = Annotated[
+    Literal["negative", "positive"] | None,
+    typer.Option(rich_help_panel=_READER, help="Sign of what is near as stored (default: negative, as Lytro)."),
+]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite what is there.")]
+
+
+def reader_options(
+    *,
+    grid: str | None,
+    crop_grid: str | None,
+    pattern: str | None,
+    order: str | None,
+    flip_rows: bool | None,
+    flip_columns: bool | None,
+    near: str | None,
+) -> dict[str, Any]:
+    """Return the options of LightField.open that were given.
+
+    The others stay as lightfield.toml or the default has them.
+    """
+    given = {
+        "grid": _grid(grid, "--grid"),
+        "crop_grid": _grid(crop_grid, "--crop-grid"),
+        "pattern": pattern,
+        "order": order,
+        "flip_rows": flip_rows,
+        "flip_columns": flip_columns,
+        "near": near,
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _grid(text: str | None, name: str) -> int | tuple[int, int] | None:
+    if text is None:
+        return None
+    found = re.fullmatch(r"([1-9]\d{0,2})(?:x([1-9]\d{0,2}))?", text)
+    if found is None:
+        raise ValueError(f"{name} must be N or UxV, as 7 or 5x9, got {text}")
+    return (int(found[1]), int(found[2])) if found[2] else int(found[1])
+
+
+def span(text: str, name: str) -> list[float]:
+    """Read FIRST:LAST:COUNT (both ends included) or numbers with commas between.
+
+    Raises
+    ------
+    ValueError
+        Something else, no or more than 1000 numbers, or numbers that are not finite.
+    """
+    try:
+        if ":" in text:
+            first, last, count = text.split(":")
+            steps = int(count)
+            numbers = [
+                float(first) + k * (float(last) - float(first)) / max(steps - 1, 1) for k in range(min(steps, 1001))
+            ]
+        else:
+            numbers = [float(word) for word in text.split(",")]
+    except ValueError:
+        numbers = []
+    if not 1 <= len(numbers) <= 1000 or not all(abs(number) < 1e6 for number in numbers):
+        raise ValueError(f"{name} must be FIRST:LAST:COUNT or numbers with commas, as -1:1:21 or -1,0,1, got {text}")
+    return numbers
+
+
+def check_new(path: Path, *, force: bool) -> None:
+    """Refuse an output that is there, unless forced, or whose folder is not.
+
+    Raises
+    ------
+    ValueError
+        One line that names the path.
+    """
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; name a file")
+    if path.exists() and not force:
+        raise ValueError(f"{path} is there already; --force overwrites it")
+    if not path.absolute().parent.is_dir():
+        raise ValueError(f"cannot write {path}: there is no folder {path.absolute().parent}")
+
+
+@contextmanager
+def output_folder(path: Path, *, force: bool) -> Iterator[Path]:
+    """Give a folder to write to. A new one appears when all is written; one that is there needs force, and keeps files.
+
+    Raises
+    ------
+    ValueError
+        One line: not empty, not a folder, or it cannot be written.
+    """
+    from refocal.photo.images import written_beside
+
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"{path} is a file; name a folder")
+    if path.is_dir():
+        if not force and any(path.iterdir()):
+            raise ValueError(f"{path} is not empty; --force writes into it, over files of the same name")
+        yield path
+        return
+    path.absolute().parent.mkdir(parents=True, exist_ok=True)
+    with written_beside(path) as beside:
+        beside.mkdir()
+        yield beside
+
+
+def followed(items: Sequence[T], what: str) -> Iterator[T]:
+    """Go through items with a progress bar on stderr, where that is a terminal."""
+    from rich.console import Console
+    from rich.progress import track
+
+    quiet = not sys.stderr.isatty()
+    yield from track(items, what, console=Console(stderr=True), transient=True, disable=quiet)
