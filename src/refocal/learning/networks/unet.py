@@ -73,9 +73,9 @@ class UNet(nn.Module):
             _up(inner[depth], outer[depth], config.upsampling, norm=depth > 0) for depth in range(config.num_downs)
         )
         if config.residual:
-            head = self.ups[0][-1]
-            nn.init.zeros_(head.weight)
-            nn.init.zeros_(head.bias)
+            *_, weight, bias = self.ups[0].parameters()
+            nn.init.zeros_(weight)
+            nn.init.zeros_(bias)
 
     def forward(self, photo: Tensor, sigma: Tensor) -> Tensor:
         """Refocus.
@@ -90,17 +90,18 @@ class UNet(nn.Module):
         Returns
         -------
         tensor
-            (N, 3, H, W) in [-1, 1].
+            (N, 3, H, W) in [-1, 1], of the photo's dtype, under autocast too: 8 bits of mantissa would band it.
         """
         features = [photo]
         for down in self.downs:
             features.append(down(features[-1]))
-        x = features.pop()  # (N, C, h, w)
+        x: Tensor = features.pop()  # (N, C, h, w)
         code = self.sigma(sigma).reshape(-1, 1, MAP, MAP)
         code = F.interpolate(code, size=x.shape[-2:], mode="bilinear", align_corners=False)  # (N, 1, h, w)
         x = self.ups[-1](torch.cat([x, code.to(x.dtype)], 1))
         for up in reversed(self.ups[:-1]):
             x = up(torch.cat([features.pop(), x], 1))
+        x = x.to(photo.dtype)
         if self.residual:
             return (photo + x).clamp(-1, 1)
         return torch.tanh(x)

@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 from pickle import UnpicklingError
-from urllib.error import URLError
 
 import torch
 import torchvision
@@ -44,13 +43,9 @@ class VGGFeatures(nn.Module):
         unknown = sorted(set(layers) - set(LAYERS))
         if unknown or not layers:
             raise ValueError(f"layers must be some of {', '.join(LAYERS)}, got {unknown or 'none'}")
-        features = _load(weights)
         positions = _positions()
         self.taken = sorted(positions[name] for name in layers)
-        self.model = features[: self.taken[-1] + 1]
-        for module in self.model:
-            if isinstance(module, nn.ReLU):
-                module.inplace = False  # what was taken before must not change behind
+        self.model = _load(weights)[: self.taken[-1] + 1]
         self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).reshape(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225]).reshape(1, 3, 1, 1))
         self.eval().requires_grad_(False)
@@ -78,45 +73,60 @@ def _positions() -> dict[str, int]:
 
 
 def _load(weights: str) -> nn.Sequential:
-    """Return the convolutional part with its weights."""
+    """Return the convolutional part with its weights; draws nothing from the training's random numbers."""
+    network = _skeleton()
     if weights == "random":
-        return _random_features()
-    if weights == "imagenet":
-        try:
-            network = torchvision.models.vgg16(weights=torchvision.models.VGG16_Weights.IMAGENET1K_V1)
-        except (URLError, OSError) as error:
-            raise ValueError(
-                f"losses.vgg = imagenet: torchvision could not fetch the weights ({error}); "
-                "give the path of a state dict, or random"
-            ) from None
-    else:
+        _randomise(network)
+        return network
+    try:
+        state = _read(weights)
+        prefix = "features."  # the classifier behind is not needed
+        wanted = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+        network.load_state_dict(wanted)
+    except (RuntimeError, UnpicklingError, EOFError, TypeError, AttributeError) as error:
+        line = " ".join(str(error).split())[:200]
+        raise ValueError(f"vgg = {weights}: not a state dict of torchvision's vgg16 ({line})") from None
+    return network
+
+
+def _read(weights: str) -> dict[str, Tensor]:
+    """Return the state dict of torchvision's vgg16 that `weights` names."""
+    if weights != "imagenet":
         if not Path(weights).is_file():
             raise ValueError(
-                f"losses.vgg = {weights}: no such file; allowed are imagenet, random or a state dict's path"
+                f"vgg = {weights}: no such file; allowed are imagenet, random, or the path of a state dict"
             )
-        network = torchvision.models.vgg16(weights=None)
-        try:
-            network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
-        except (RuntimeError, UnpicklingError, EOFError, TypeError, AttributeError) as error:
-            line = " ".join(str(error).split())[:200]
-            raise ValueError(f"losses.vgg = {weights}: not a state dict of torchvision's vgg16 ({line})") from None
-    features: nn.Sequential = network.features
-    return features
+        state: dict[str, Tensor] = torch.load(weights, map_location="cpu", weights_only=True)
+        return state
+    try:
+        return dict(torchvision.models.VGG16_Weights.IMAGENET1K_V1.get_state_dict(progress=True, check_hash=True))
+    except (OSError, RuntimeError) as error:  # no network, or a download that was cut
+        line = " ".join(str(error).split())[:200]
+        raise ValueError(
+            f"vgg = imagenet: the weights could not be fetched ({line}); give the path of a state dict, or random"
+        ) from None
 
 
-def _random_features() -> nn.Sequential:
-    """Build the convolutional part alone, He-initialised from its own random numbers."""
-    random = torch.Generator().manual_seed(SEED)
+def _skeleton() -> nn.Sequential:
+    """Return torchvision's vgg16().features, weights not yet set.
+
+    Made on no device first: their usual initialisation would draw from the training's random numbers.
+    """
     layers: list[nn.Module] = []
     before = 3
     for width, count in zip(WIDTHS, BLOCKS, strict=True):
         for _ in range(count):
-            # made on no device first: their usual initialisation would draw from the training's random numbers
-            conv = nn.Conv2d(before, width, kernel_size=3, padding=1, device="meta").to_empty(device="cpu")
-            with torch.no_grad():
-                conv.weight.normal_(0, math.sqrt(2 / (9 * before)), generator=random)
-                nn.init.zeros_(conv.bias)
-            layers += [conv, nn.ReLU()]
+            layers += [nn.Conv2d(before, width, kernel_size=3, padding=1, device="meta"), nn.ReLU()]
             before = width
         layers.append(nn.MaxPool2d(2))
-    return nn.Sequential(*layers)
+    return nn.Sequential(*layers).to_empty(device="cpu")
+
+
+@torch.no_grad()
+def _randomise(network: nn.Sequential) -> None:
+    """Set He et al.'s weights from random numbers of their own: features keep their scale from layer to layer."""
+    random = torch.Generator().manual_seed(SEED)
+    for module in network:
+        if isinstance(module, nn.Conv2d) and module.bias is not None:
+            module.weight.normal_(0, math.sqrt(2 / (9 * module.in_channels)), generator=random)
+            module.bias.zero_()
