@@ -1,0 +1,135 @@
+"""Shift-and-add beside the alternatives, in one run: `make bench`.
+
+The light fields are 7 x 7 views of 372 x 540 pixels, as the original's; four of them in turn, since one fits the cache.
+All views count, slopes are fractional. Each figure is the median of rounds in which every method has its turn, so that a
+busy machine slows all of them alike; targets are ratios, and nothing is asserted.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import cv2
+import numba
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+from skimage import transform
+
+from refocal.optics.shiftadd import focal_stack, shift_and_add
+
+GRID, HEIGHT, WIDTH = 7, 372, 540
+SLOPES = np.linspace(-1, 1, 33) + 0.0137  # px/view, fractional
+FAST, SLOW = 40, 3  # rounds
+
+
+def original(views: NDArray[np.uint8], slope: float) -> NDArray[Any]:
+    """The method that the project began from: scikit-image's warp, float64, a view at a time."""
+    canvas = np.zeros((HEIGHT, WIDTH, 3))
+    for u in range(GRID):
+        for v in range(GRID):
+            shift = transform.EuclideanTransform(translation=((v - 3) * slope, (u - 3) * slope))
+            canvas += transform.warp(views[u, v], shift.params)
+    return canvas / GRID**2
+
+
+def with_scipy(views: NDArray[np.uint8], slope: float) -> NDArray[Any]:
+    """scipy.ndimage.shift, order 1."""
+    canvas = np.zeros((HEIGHT, WIDTH, 3), np.float32)
+    for u in range(GRID):
+        for v in range(GRID):
+            canvas += ndimage.shift(views[u, v].astype(np.float32), (-(u - 3) * slope, -(v - 3) * slope, 0), order=1)
+    return canvas / (255 * GRID**2)
+
+
+def with_opencv(views: NDArray[np.uint8], slope: float) -> NDArray[Any]:
+    """cv2.warpAffine on uint8, accumulated in float32."""
+    canvas = np.zeros((HEIGHT, WIDTH, 3), np.float32)
+    for u in range(GRID):
+        for v in range(GRID):
+            shift = np.array([[1, 0, -(v - 3) * slope], [0, 1, -(u - 3) * slope]])
+            cv2.accumulate(cv2.warpAffine(views[u, v], shift, (WIDTH, HEIGHT), flags=cv2.INTER_LINEAR), canvas)
+    return canvas / (255 * GRID**2)
+
+
+def with_torch(views: NDArray[np.uint8], slope: float) -> NDArray[Any]:
+    """torch.nn.functional.grid_sample, all views in a batch."""
+    batch = torch.from_numpy(views.reshape(-1, HEIGHT, WIDTH, 3)).permute(0, 3, 1, 2).float()
+    v, u = np.meshgrid(np.arange(GRID) - 3, np.arange(GRID) - 3)
+    theta = torch.zeros(GRID**2, 2, 3)
+    theta[:, 0, 0] = theta[:, 1, 1] = 1
+    theta[:, 0, 2] = torch.from_numpy(v.ravel() * slope * 2 / WIDTH)
+    theta[:, 1, 2] = torch.from_numpy(u.ravel() * slope * 2 / HEIGHT)
+    grid = torch.nn.functional.affine_grid(theta, list(batch.shape), align_corners=False)
+    mean: NDArray[Any] = torch.nn.functional.grid_sample(batch, grid, align_corners=False).mean(0).numpy()
+    return mean / 255
+
+
+@numba.njit(parallel=True)  # type: ignore[untyped-decorator]
+def read_once(memory: NDArray[np.uint8]) -> int:
+    """Sum all bytes: the time that any method needs at least."""
+    total = 0
+    for part in numba.prange(64):
+        step = memory.size // 64
+        here = np.uint64(0)
+        for value in memory[part * step : (part + 1) * step]:
+            here += value
+        total += here
+    return total
+
+
+def main() -> None:
+    """Time everything and print the table."""
+    random = np.random.default_rng(0)
+    fields = [random.integers(0, 256, (GRID, GRID, HEIGHT, WIDTH, 3), dtype=np.uint8) for _ in range(4)]
+    stack = len(SLOPES)
+    fast: dict[str, tuple[int, Callable[[Any, float], Any]]] = {
+        "read the light field once": (1, lambda views, _: read_once(views.reshape(-1))),
+        "refocal, plain": (1, lambda views, s: shift_and_add(views, s, pupil="square", linear=False)),
+        "refocal, linear light": (1, lambda views, s: shift_and_add(views, s, pupil="square")),
+        "OpenCV warpAffine": (1, with_opencv),
+    }
+    slow: dict[str, tuple[int, Callable[[Any, float], Any]]] = {
+        "refocal, plain, stack of 33": (
+            stack,
+            lambda views, _: focal_stack(views, SLOPES, pupil="square", linear=False),
+        ),
+        "refocal, linear, stack of 33": (stack, lambda views, _: focal_stack(views, SLOPES, pupil="square")),
+        "the original (warp)": (1, original),
+        "scipy.ndimage.shift": (1, with_scipy),
+        "torch grid_sample": (1, with_torch),
+    }
+    ms = timed(fast, fields, FAST) | timed(slow, fields, SLOW)
+    plain = ms["refocal, plain"]
+    print(
+        f"{GRID}x{GRID} x {HEIGHT} x {WIDTH}, {numba.get_num_threads()} threads, ms a slope (median), times our plain one"
+    )
+    for name, took in ms.items():
+        print(f"  {name:30} {took:9.2f} {took / plain:9.2f}")
+    print("target                                     wanted      found")
+    for name, sign, wanted, found in (
+        ("original / plain", ">=", 150, ms["the original (warp)"] / plain),
+        ("OpenCV / plain", ">=", 8, ms["OpenCV warpAffine"] / plain),
+        ("plain / read once", "<=", 2, plain / ms["read the light field once"]),
+        ("linear / plain, one slope", "<=", 5, ms["refocal, linear light"] / plain),
+        ("linear / plain, a slope of 33", "<=", 2, ms["refocal, linear, stack of 33"] / plain),
+    ):
+        print(f"  {name:34} {sign} {wanted:7} {found:9.2f}")
+
+
+def timed(
+    methods: dict[str, tuple[int, Callable[[Any, float], Any]]], fields: list[NDArray[np.uint8]], rounds: int
+) -> dict[str, float]:
+    """Return the median time a slope of each method, in ms; methods take turns."""
+    times: dict[str, list[float]] = {name: [] for name in methods}
+    for turn in range(rounds + 1):
+        for name, (slopes, method) in methods.items():
+            start = time.perf_counter()
+            method(fields[turn % 4], float(SLOPES[turn % len(SLOPES)]))
+            times[name].append((time.perf_counter() - start) * 1e3 / slopes)
+    return {name: float(np.median(found[1:])) for name, found in times.items()}  # the first compiles
+
+
+if __name__ == "__main__":
+    main()
