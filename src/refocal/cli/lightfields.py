@@ -18,6 +18,7 @@ from refocal.cli.options import (
     output_folder,
     reader_options,
     span,
+    two_sides,
 )
 
 if TYPE_CHECKING:
@@ -25,9 +26,7 @@ if TYPE_CHECKING:
 
 
 def info(
-    paths: Annotated[
-        list[Path], typer.Argument(metavar="LIGHTFIELD…", help="Folders of views, mosaics, .npy or .npz.")
-    ],
+    paths: Annotated[list[Path], typer.Argument(metavar="LIGHTFIELD", help="Folders of views, mosaics, .npy or .npz.")],
     *,
     grid: Grid = None,
     crop_grid: CropGrid = None,
@@ -37,10 +36,9 @@ def info(
     flip_columns: FlipColumns = None,
     near: Near = None,
 ) -> None:
-    r"""Say what a light field holds: views, size, disparity, aperture, and what looks wrong in it.
+    """Say what a light field holds: views, size, disparity, aperture, and what looks wrong in it.
 
-    \b
-    Examples:
+    For example:
       refocal info data/*
       refocal info mosaic.png --grid 5
       refocal info views --pattern 'img_{c}_{r}.png' --near positive
@@ -112,22 +110,17 @@ def stack(
     flip_columns: FlipColumns = None,
     near: Near = None,
 ) -> None:
-    r"""Refocus a light field: one picture a focus, and an animation of them, far to near and back.
+    """Refocus a light field: one picture a focus, and an animation of them, far to near and back.
 
-    \b
-    Examples:
-      refocal stack data/room -o room-stack
-      refocal stack data/room -o room-stack --slopes -1:1:21
-      refocal stack data/room -o room-stack --focus -1,0,1 --animation room.gif --force
+    For example:
+      refocal stack data/room -o slices
+      refocal stack data/room -o slices --slopes -1:1:21
+      refocal stack data/room -o slices --focus -1,0,1 --force
     """
-    from refocal.optics.lightfield import LightField
-    from refocal.photo.animation import writer_for
-
     if slopes is not None and focus is not None:
         raise ValueError("give --slopes or --focus, not both")
     if Path(animation).name != animation or not Path(animation).suffix:
         raise ValueError(f"--animation must be a file name with .webp, .gif or .mp4, got {animation}")
-    writer_for(Path(animation))
     numbers = span(slopes, "--slopes") if slopes is not None else span(focus or "-1:1:9", "--focus")
     options = reader_options(
         grid=grid,
@@ -138,6 +131,10 @@ def stack(
         flip_columns=flip_columns,
         near=near,
     )
+    from refocal.optics.lightfield import LightField
+    from refocal.photo.animation import writer_for
+
+    writer_for(Path(animation))
     with output_folder(output, force=force) as folder:
         opened = LightField.open(light_field, **options)
         planes = _planes(opened, numbers, by_focus=slopes is None)
@@ -174,20 +171,24 @@ def _write_slices(
 
 
 def sample(
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the light fields.")],
-    scenes: Annotated[int, typer.Option(min=1, help="How many.")] = 16,
-    seed: Annotated[int, typer.Option(min=0, help="Another seed gives other scenes.")] = 0,
-    grid: Annotated[int, typer.Option(min=3, help="Views a side.")] = 7,
-    size: Annotated[int, typer.Option(min=32, help="Pixels a side of a view.")] = 192,
+    *,
+    output: Annotated[Path, typer.Option("--output", "-o", help="New or empty folder for the light fields.")],
+    scenes: Annotated[int | None, typer.Option(help="How many.")] = None,
+    seed: Annotated[int, typer.Option(help="Another seed gives other scenes.")] = 0,
+    grid: Annotated[int | None, typer.Option(help="Views a side, odd.")] = None,
+    size: Annotated[str | None, typer.Option(metavar="HxW", help="Pixels of a view.")] = None,
 ) -> None:
-    r"""Render light fields of known disparity: the sample that the pipeline runs on.
+    """Render light fields of known disparity: the sample that the pipeline runs on.
 
-    \b
-    Example:
-      refocal sample -o data --scenes 16 --seed 0
+    For example:
+      refocal sample -o data
+      refocal sample -o small --scenes 4 --grid 5 --size 96x128 --seed 1
     """
-    from refocal.optics.synthetic import write_sample
+    shape = two_sides(size, "--size")
+    given = {"scenes": scenes, "grid": grid, "size": (shape, shape) if isinstance(shape, int) else shape}
+    options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    from refocal.optics.sample import write_sample
 
     with output_folder(output, force=False) as folder:
-        write_sample(folder, scenes=scenes, seed=seed, grid=grid, size=size)
-    typer.echo(f"{output}: {scenes} light fields of {grid} x {grid} views")
+        made = write_sample(folder, seed=seed, **options)
+    typer.echo(f"{output}: {len(made)} light fields")

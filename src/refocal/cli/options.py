@@ -55,8 +55,8 @@ def reader_options(
     The others stay as lightfield.toml or the default has them.
     """
     given = {
-        "grid": _grid(grid, "--grid"),
-        "crop_grid": _grid(crop_grid, "--crop-grid"),
+        "grid": two_sides(grid, "--grid"),
+        "crop_grid": two_sides(crop_grid, "--crop-grid"),
         "pattern": pattern,
         "order": order,
         "flip_rows": flip_rows,
@@ -66,10 +66,17 @@ def reader_options(
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _grid(text: str | None, name: str) -> int | tuple[int, int] | None:
+def two_sides(text: str | None, name: str) -> int | tuple[int, int] | None:
+    """Read N or UxV, as of views or pixels.
+
+    Raises
+    ------
+    ValueError
+        Something else.
+    """
     if text is None:
         return None
-    found = re.fullmatch(r"([1-9]\d{0,2})(?:x([1-9]\d{0,2}))?", text)
+    found = re.fullmatch(r"([1-9]\d{0,4})(?:x([1-9]\d{0,4}))?", text)
     if found is None:
         raise ValueError(f"{name} must be N or UxV, as 7 or 5x9, got {text}")
     return (int(found[1]), int(found[2])) if found[2] else int(found[1])
@@ -133,7 +140,10 @@ def output_folder(path: Path, *, force: bool) -> Iterator[Path]:
             raise ValueError(f"{path} is not empty; --force writes into it, over files of the same name")
         yield path
         return
-    path.absolute().parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.absolute().parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"cannot write {path}: {error.strerror or error}") from None
     with written_beside(path) as beside:
         beside.mkdir()
         yield beside

@@ -41,13 +41,12 @@ def photo(
     require_gpu: RequireGpu = False,
     force: Force = False,
 ) -> None:
-    r"""Focus a photo elsewhere. Size, depth, transparency, EXIF and colour profile stay as they are.
+    """Focus a photo elsewhere. Size, depth, transparency, EXIF and colour profile stay as they are.
 
-    \b
-    Examples:
+    For example:
       refocal photo garden.jpg -o near.jpg --focus 1
       refocal photo garden.jpg -o far.jpg --focus -0.5 --aperture 8
-      refocal photo scan.tif -o scan-near.tif --focus 0.4 --model models/refocal.onnx
+      refocal photo scan.tif -o near.tif --focus 1 --model my.onnx
     """
     from refocal.photo.encoding import check_format
     from refocal.photo.images import read_image, write_image
@@ -79,10 +78,9 @@ def sweep(
     require_gpu: RequireGpu = False,
     force: Force = False,
 ) -> None:
-    r"""Sweep the focus through a photo, far to near and back: an animation, or a folder of frames.
+    """Sweep the focus through a photo, far to near and back: an animation, or a folder of frames.
 
-    \b
-    Examples:
+    For example:
       refocal sweep garden.jpg -o garden.gif
       refocal sweep garden.jpg -o garden.mp4 --focus -1:1:61 --fps 30
       refocal sweep garden.jpg -o frames --focus -1,-0.5,0,0.5,1 --size 4000
