@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,15 @@ TINY = TrainConfig(
 ALL_LOSSES = replace(TINY, losses=replace(TINY.losses, perceptual=1))  # slower: VGG16 is built for each run
 CPU = torch.device("cpu")
 Curves = list[tuple[str, float, int]]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Networks this small only wait for a second thread, and long where other tests run beside."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -269,7 +278,8 @@ def test_sigterm_ends_the_process_with_143_and_training_goes_on(tmp_path: Path) 
         f"run_training(read_scenes({str(tmp_path / 'scenes')!r}), config, Path({str(tmp_path)!r}),\n"
         "             progress=lambda step, steps, speed: print(step, flush=True))\n"
     )
-    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
+    env = os.environ | {"OMP_NUM_THREADS": "1"}
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, env=env) as process:
         assert process.stdout is not None
         steps = [process.stdout.readline().strip()]
         process.send_signal(signal.SIGTERM)

@@ -1,0 +1,34 @@
+"""Stage original: the original's recipe, on the same data and budget -> models/original.onnx, a baseline."""
+
+import shutil
+from pathlib import Path
+
+from refocal.learning.exporting import export
+from refocal.learning.training import train
+from refocal.optics.scenes import read_scenes
+from refocal.params import read_params
+from refocal.stages import run
+from refocal.stages.train import shown, train_config
+
+
+def main() -> None:
+    """Train the original's networks with its losses, all else as in section `train`, and export the result."""
+    params = read_params()
+    recipe = {name: getattr(params.original, name) for name in type(params.original).model_fields}
+    work = Path("checkpoints/original")
+    weights = work / "generator.pt"
+    with shown("original") as progress:
+        train(
+            read_scenes(Path("scenes")),
+            train_config(params.train.model_copy(update=recipe)),
+            checkpoint_dir=work,
+            output=weights,
+            log=lambda *_: None,
+            progress=progress,
+        )
+    export(weights, Path("models/original.onnx"), opset=params.export.opset, tolerance=params.export.tolerance)
+    shutil.rmtree(work, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,81 @@
+"""Stage train: scenes/ -> models/generator.pt, with curves and pictures in dvclive/."""
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from dvclive.live import Live
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from refocal.learning.gan import LossConfig, TrainConfig
+from refocal.learning.networks.patchgan import PatchGANConfig
+from refocal.learning.networks.unet import UNetConfig
+from refocal.learning.training import train
+from refocal.optics.scenes import read_scenes
+from refocal.params import Train, read_params
+from refocal.stages import run
+
+LINE_EVERY = 10.0  # seconds, where no one watches a terminal
+
+
+def train_config(section: Train) -> TrainConfig:
+    """Return the plain values of a section of params.yaml."""
+    values = section.model_dump()
+    return TrainConfig(
+        unet=UNetConfig(**values.pop("unet")),
+        discriminator=PatchGANConfig(**values.pop("discriminator")),
+        losses=LossConfig(**values.pop("losses")),
+        **values,
+    )
+
+
+@contextmanager
+def shown(name: str) -> Iterator[Callable[[int, int, float], None]]:
+    """Show progress as a bar on a terminal, else as a line every few seconds: step, images a second, time left."""
+    console = Console()
+    text = TextColumn("{task.fields[speed]:.1f} img/s")
+    columns = (TextColumn(name), BarColumn(), MofNCompleteColumn(), text, TimeRemainingColumn())
+    told = time.monotonic()
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
+        task = bar.add_task(name, total=None, speed=0.0)
+
+        def tell(step: int, steps: int, speed: float) -> None:
+            nonlocal told
+            bar.update(task, completed=step, total=steps, speed=speed)
+            if not console.is_terminal and (time.monotonic() - told >= LINE_EVERY or step == steps):
+                told, left = time.monotonic(), bar.tasks[task].time_remaining
+                print(f"{name}: step {step} of {steps}, {speed:.1f} img/s, {left or 0:.0f} s left", flush=True)
+
+        yield tell
+
+
+def main() -> None:
+    """Train, or go on with what a stopped run left in checkpoints/train."""
+    params = read_params()
+    checkpoints = Path("checkpoints/train")
+    # dvc.yaml declares the plots, and DVC saves experiments: DVCLive only writes. What a stopped run logged is logged
+    # again from its checkpoint, since DVC empties a stage's outputs before it runs.
+    with Live("dvclive", save_dvc_exp=False, dvcyaml=None) as live, shown("train") as progress:
+
+        def log(name: str, value: float, step: int) -> None:
+            live.step = step
+            live.log_metric(name, value)
+            live.make_summary()
+
+        train(
+            read_scenes(Path("scenes")),
+            train_config(params.train),
+            checkpoint_dir=checkpoints,
+            output=Path("models/generator.pt"),
+            log=log,
+            log_image=lambda name, pixels, step: live.log_image(f"{name}/{step:07d}.png", pixels),
+            progress=progress,
+        )
+    shutil.rmtree(checkpoints, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    run(main)
