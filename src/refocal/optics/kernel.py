@@ -4,15 +4,31 @@ Rows of pixels are flat runs of 3 W numbers. Light fields come as the flat memor
 each view's first pixel in it, so that views of a mosaic, a mirrored grid or a part of one need no copy.
 """
 
+from typing import Any
+
 import numpy as np
 from numba import njit, prange
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
 
 OPTIONS = {"cache": True, "fastmath": True, "error_model": "numpy", "nogil": True}
 ROWS = 32  # of the photo in a block: its accumulators and the pixels that they need stay in the cache of a core
 
 
 @njit(parallel=True, **OPTIONS)
-def average(memory, places, row_step, mask, slopes, size, decode, encode, scale, out):  # noqa: PLR0917
+def average(
+    memory: Array,
+    places: Array,
+    row_step: int,
+    mask: Array,
+    slopes: Array,
+    size: tuple[int, int],
+    decode: Array,
+    encode: Array,
+    scale: float,
+    out: Array,
+) -> None:  # noqa: PLR0917
     """Average all slopes.
 
     memory      flat, uint8 or float32
@@ -33,7 +49,7 @@ def average(memory, places, row_step, mask, slopes, size, decode, encode, scale,
     for block in prange(blocks):
         top, bottom = block * ROWS, min(height, (block + 1) * ROWS)
         out[:, top:bottom] = 0
-        total = np.empty(3 * width, np.float32)
+        sums = np.empty((2, 3 * (width + 1)), np.float32)
         row = np.empty((mask.shape[1], 3 * width if decode.size else 0), np.float32)
         starts = np.zeros(mask.shape[1], np.int64)
         for u in range(mask.shape[0]):
@@ -52,21 +68,21 @@ def average(memory, places, row_step, mask, slopes, size, decode, encode, scale,
                     if here < top or here - 1 >= bottom:
                         continue
                     if decode.size:
-                        sum_along_x(row.reshape(-1), starts, mask[u], slopes[k], width, total)
+                        sum_along_x(row.reshape(-1), starts, mask[u], slopes[k], width, sums)
                     else:
-                        sum_along_x(memory, starts, mask[u], slopes[k], width, total)
+                        sum_along_x(memory, starts, mask[u], slopes[k], width, sums)
                     if top < here < bottom:
-                        add_to_both(out[k, here], out[k, here - 1], total, part)
+                        add_to_both(out[k, here], out[k, here - 1], sums, part)
                     elif here == top:
-                        add(out[k, here], total, np.float32(1) - part)
+                        add(out[k, here], sums, np.float32(1) - part)
                     else:
-                        add(out[k, here - 1], total, part)
+                        add(out[k, here - 1], sums, part)
         for k in range(slopes.size):
             finish(out[k], top, bottom, height, slopes[k], weights[k], mask, encode, scale)
 
 
 @njit(**OPTIONS)
-def split_shift(index, count, slope):
+def split_shift(index: int, count: int, slope: float) -> tuple[int, float]:
     """Return the whole and the fractional part of the shift of a row or column of views."""
     shift = (index - (count - 1) / 2) * slope
     whole = np.floor(shift)
@@ -74,7 +90,7 @@ def split_shift(index, count, slope):
 
 
 @njit(**OPTIONS)
-def rows_needed(u, count, slopes, top, bottom, height):  # noqa: PLR0917
+def rows_needed(u: int, count: int, slopes: Array, top: int, bottom: int, height: int) -> tuple[int, int]:  # noqa: PLR0917
     """Return the rows of views u, first and behind the last, that a block has taps in at any slope."""
     first, last = height, 0
     for k in range(slopes.size):
@@ -84,7 +100,7 @@ def rows_needed(u, count, slopes, top, bottom, height):  # noqa: PLR0917
 
 
 @njit(**OPTIONS)
-def column_weights(mask, slopes, width):
+def column_weights(mask: Array, slopes: Array, width: int) -> Array:
     """Return the weight of the taps that are there, (K, U, W), for each slope, row of views and column of pixels."""
     weights = np.zeros((slopes.size, mask.shape[0], width), np.float32)
     for k in range(slopes.size):
@@ -103,106 +119,107 @@ def column_weights(mask, slopes, width):
 
 
 @njit(**OPTIONS)
-def sum_along_x(memory, starts, mask, slope, width, total):  # noqa: PLR0917
-    """Sum one row of pixels of the views of a row: two taps each. Four views at a time keep loads ahead of sums."""
-    total[:] = 0
-    count = mask.size
+def sum_along_x(memory: Array, starts: Array, mask: Array, slope: float, width: int, sums: Array) -> None:  # noqa: PLR0917
+    """Sum one row of pixels over the views of a row, weighted for the left and for the right taps.
+
+    sums is (2, 3 (W + 1)): at column x the sum over v of (1 - part) L[x + shift], and of part L[x + shift]. Column x of
+    the photo gets the first at x and the second at x + 1; so each pixel is read and converted once. Four views at a
+    time keep loads ahead of sums.
+    """
+    sums[:] = 0
     group = np.empty(4, np.int64)
     filled = 0
-    for v in range(count):
+    for v in range(mask.size):
         if mask[v]:
             group[filled] = v
             filled += 1
-        if filled == 4 or (v == count - 1 and filled):
-            left, right = np.int64(0), np.int64(width)  # where all taps of the group are there
+        if filled == 4 or (v == mask.size - 1 and filled > 0):
+            left, right = 0, width + 1  # where all views of the group are there
             for g in range(filled):
-                shift, _ = split_shift(group[g], count, slope)
-                left, right = max(left, -shift), min(right, width - 1 - shift)
-            right = max(left, right)
-            if left >= width:
-                left = right = np.int64(width)
-            if filled > 1 and right > left:
+                shift, _ = split_shift(group[g], mask.size, slope)
+                left, right = max(left, -shift), min(right, width - shift)
+            if filled == 1 or right <= left:
+                left = right = 0
+            else:
                 for g in range(filled, 4):
                     group[g] = -1
-                four(memory, starts, group, count, slope, left, right, total)
+                add_four(memory, starts, group, mask.size, slope, left, right, sums)
             for g in range(filled):
-                shift, part = split_shift(group[g], count, slope)
-                start = starts[group[g]]
-                if filled == 1 and right > left:
-                    one(memory, start + 3 * (left + shift), part, total[3 * left : 3 * right])
-                edges(memory, start, shift, part, width, 0, left, total)
-                edges(memory, start, shift, part, width, right, width, total)
+                shift, part = split_shift(group[g], mask.size, slope)
+                start = starts[group[g]] + 3 * shift
+                add_one(memory, start, part, max(0, -shift), min(left, width - shift), sums)
+                add_one(memory, start, part, max(right, -shift), min(width + 1, width - shift), sums)
             filled = 0
 
 
 @njit(**OPTIONS)
-def four(memory, starts, group, count, slope, left, right, total):  # noqa: PLR0917
-    """Add two taps of each of up to four views, all of them there; -1 stands for no view and adds nothing."""
+def add_four(
+    memory: Array, starts: Array, group: Array, count: int, slope: float, left: int, right: int, sums: Array
+) -> None:  # noqa: PLR0917
+    """Add columns left … right - 1 of up to four views; -1 stands for no view and adds nothing."""
+    p0, a0, b0 = place(starts, group[0], group[0], count, slope, left)
+    p1, a1, b1 = place(starts, group[1], group[0], count, slope, left)
+    p2, a2, b2 = place(starts, group[2], group[0], count, slope, left)
+    p3, a3, b3 = place(starts, group[3], group[0], count, slope, left)
     n = 3 * (right - left)
-    p0, a0, b0 = taps(starts, group[0], group[0], count, slope, left)
-    p1, a1, b1 = taps(starts, group[1], group[0], count, slope, left)
-    p2, a2, b2 = taps(starts, group[2], group[0], count, slope, left)
-    p3, a3, b3 = taps(starts, group[3], group[0], count, slope, left)
-    l0, r0 = memory[p0 : p0 + n], memory[p0 + 3 : p0 + 3 + n]
-    l1, r1 = memory[p1 : p1 + n], memory[p1 + 3 : p1 + 3 + n]
-    l2, r2 = memory[p2 : p2 + n], memory[p2 + 3 : p2 + 3 + n]
-    l3, r3 = memory[p3 : p3 + n], memory[p3 + 3 : p3 + 3 + n]
-    out = total[3 * left : 3 * right]
+    l0, l1, l2, l3 = memory[p0 : p0 + n], memory[p1 : p1 + n], memory[p2 : p2 + n], memory[p3 : p3 + n]
+    here, after = sums[0, 3 * left : 3 * right], sums[1, 3 * left : 3 * right]
     for i in range(n):
-        out[i] += ((a0 * l0[i] + b0 * r0[i]) + (a1 * l1[i] + b1 * r1[i])) + (
-            (a2 * l2[i] + b2 * r2[i]) + (a3 * l3[i] + b3 * r3[i])
-        )
+        x0, x1 = np.float32(l0[i]), np.float32(l1[i])
+        x2, x3 = np.float32(l2[i]), np.float32(l3[i])
+        here[i] += (a0 * x0 + a1 * x1) + (a2 * x2 + a3 * x3)
+        after[i] += (b0 * x0 + b1 * x1) + (b2 * x2 + b3 * x3)
 
 
 @njit(**OPTIONS)
-def taps(starts, v, instead, count, slope, left):  # noqa: PLR0917
-    """Return where a view's first left tap lies, and the weights of left and right taps; 0 for no view."""
+def place(starts: Array, v: int, instead: int, count: int, slope: float, left: int) -> tuple[int, float, float]:  # noqa: PLR0917
+    """Return where a view's pixel for column `left` lies, and the weights of left and right tap; 0 for no view."""
     shift, part = split_shift(v if v >= 0 else instead, count, slope)
-    place = starts[v if v >= 0 else instead] + 3 * (left + shift)
+    start = starts[v if v >= 0 else instead] + 3 * (left + shift)
     if v < 0:
-        return place, np.float32(0), np.float32(0)
-    return place, np.float32(1) - part, part
+        return start, np.float32(0), np.float32(0)
+    return start, np.float32(1) - part, part
 
 
 @njit(**OPTIONS)
-def one(memory, start, part, out):
-    """Add two taps of one view, all of them there."""
-    left, right = memory[start : start + out.size], memory[start + 3 : start + 3 + out.size]
-    rest = np.float32(1) - part
+def add_one(memory: Array, start: int, part: float, left: int, right: int, sums: Array) -> None:  # noqa: PLR0917
+    """Add columns left … right - 1 of one view."""
+    for i in range(3 * left, 3 * right):
+        value = np.float32(memory[start + i])
+        sums[0, i] += (np.float32(1) - part) * value
+        sums[1, i] += part * value
+
+
+@njit(**OPTIONS)
+def add(out: Array, sums: Array, weight: float) -> None:
+    """Add weight times a row of sums, both taps, to a row of the photo."""
+    here, after = sums[0, : out.size], sums[1, 3 : 3 + out.size]
     for i in range(out.size):
-        out[i] += rest * left[i] + part * right[i]
+        out[i] += weight * (here[i] + after[i])
 
 
 @njit(**OPTIONS)
-def edges(memory, start, shift, part, width, first, last, total):  # noqa: PLR0917
-    """Add the taps that are there, pixel by pixel, to the columns first … last - 1."""
-    for x in range(max(first, -shift - 1), min(last, width - shift)):
-        tap = start + 3 * (x + shift)
-        if x + shift >= 0:
-            for c in range(3):
-                total[3 * x + c] += (np.float32(1) - part) * memory[tap + c]
-        if x + shift + 1 < width:
-            for c in range(3):
-                total[3 * x + c] += part * memory[tap + 3 + c]
+def add_to_both(below: Array, above: Array, sums: Array, part: float) -> None:
+    """Spread a row of sums over two rows of the photo: `below` gets 1 - part of it, `above` gets part. One pass."""
+    here, after = sums[0, : below.size], sums[1, 3 : 3 + below.size]
+    for i in range(below.size):
+        value = here[i] + after[i]
+        below[i] += (np.float32(1) - part) * value
+        above[i] += part * value
 
 
 @njit(**OPTIONS)
-def add(out, row, weight):
-    """Add weight times a row to another."""
-    for i in range(out.size):
-        out[i] += weight * row[i]
-
-
-@njit(**OPTIONS)
-def add_to_both(here, above, row, part):
-    """Spread a row over two: the one that it meets gets 1 - part of it, the one above gets part. One pass."""
-    for i in range(row.size):
-        here[i] += (np.float32(1) - part) * row[i]
-        above[i] += part * row[i]
-
-
-@njit(**OPTIONS)
-def finish(out, top, bottom, height, slope, weights, mask, encode, scale):  # noqa: PLR0917
+def finish(
+    out: Array,
+    top: int,
+    bottom: int,
+    height: int,
+    slope: float,
+    weights: Array,
+    mask: Array,
+    encode: Array,
+    scale: float,
+) -> None:  # noqa: PLR0917
     """Divide the sums of a block's rows by the weights of the taps that were there, and encode."""
     inverse = np.empty(3 * weights.shape[1], np.float32)
     known = False  # inside, where all rows of views have both taps, it is the same for every row
@@ -222,8 +239,8 @@ def finish(out, top, bottom, height, slope, weights, mask, encode, scale):  # no
 
 
 @njit(**OPTIONS)
-def invert_weights(y, height, slope, weights, scale, inverse):  # noqa: PLR0917
-    """Set inverse to scale over the weights of the taps that are there for row y; 0 where there is none, see the shell."""
+def invert_weights(y: int, height: int, slope: float, weights: Array, scale: float, inverse: Array) -> None:  # noqa: PLR0917
+    """Set inverse to scale over the weight of the taps that are there for row y; 0 where there is none, see the shell."""
     weight = np.zeros(weights.shape[1], np.float32)
     for u in range(weights.shape[0]):
         shift, part = split_shift(u, weights.shape[0], slope)
@@ -232,15 +249,15 @@ def invert_weights(y, height, slope, weights, scale, inverse):  # noqa: PLR0917
             there += np.float32(1) - part
         if 0 <= y + shift + 1 < height:
             there += part
-        if there > 0:
-            add(weight, weights[u], there)
+        for x in range(weight.size):
+            weight[x] += there * weights[u, x]
     for x in range(weight.size):
         share = scale / weight[x] if weight[x] > 0 else np.float32(0)
         inverse[3 * x] = inverse[3 * x + 1] = inverse[3 * x + 2] = share
 
 
 @njit(**OPTIONS)
-def look_up(values, table, whole, out):
+def look_up(values: Array, table: Array, whole: bool, out: Array) -> None:
     """Set out to table(values): whole numbers index it, those of [0, 1] are interpolated in it."""
     if whole:
         for i in range(out.size):

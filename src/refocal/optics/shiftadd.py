@@ -8,12 +8,12 @@ s                slope: pixels that a view is shifted by for each step in u and 
     photo(y, x) = mean over the views in the pupil of L(u, v, y + (u - uc) s, x + (v - vc) s)
 
 (Ng et al., "Light field photography with a hand-held plenoptic camera", Stanford CTSR 2005-02; Levoy & Hanrahan,
-SIGGRAPH 1996). Between pixels L is bilinear: four taps. Taps outside a view do not count: the mean is the weighted one over the
-taps that are there, so that borders keep their brightness. Where no view has a tap, the view next to the middle gives its
-nearest pixel.
+SIGGRAPH 1996). Between pixels L is bilinear: four taps. Taps outside a view do not count: the mean is the weighted one
+over the taps that are there, so that borders keep their brightness. Where no view has a tap, the view next to the
+middle gives its nearest pixel.
 
-The two directions separate: for each row of views the shifted rows of pixels are summed along x once, and that sum
-is spread over two rows of the photo. Rows of the photo are blocked over cores; a block's decoded pixels live in the cache.
+The two directions separate: for each row of views the shifted rows of pixels are summed along x once, and that sum is
+spread over two rows of the photo. Rows of the photo are blocked over cores; a block's decoded pixels live in the cache.
 """
 
 from collections.abc import Sequence
@@ -85,7 +85,8 @@ def shift_and_add(
     ValueError
         One line: a shape, type or value that is not allowed, or no view left to average.
     """
-    return focal_stack(views, (slope,), mask=mask, pupil=pupil, linear=linear)[0]
+    photo: NDArray[np.float32] = focal_stack(views, (slope,), mask=mask, pupil=pupil, linear=linear)[0]
+    return photo
 
 
 def focal_stack(
@@ -110,8 +111,8 @@ def focal_stack(
     ndarray
         (K, H, W, 3) float32, sRGB in [0, 1]. Memory: nothing as large is held beside the views and this.
     """
-    slopes = np.asarray(slopes, dtype=np.float64)
-    chosen = _checked(views, slopes, mask) & pupil_mask(views.shape[:2], pupil)
+    steps = np.asarray(slopes, dtype=np.float64)
+    chosen = _checked(views, steps, mask) & pupil_mask(views.shape[:2], pupil)
     if not chosen.any():
         raise ValueError(f"mask leaves no view in the {pupil} pupil of {views.shape[0]} x {views.shape[1]} views")
     height, width = views.shape[2:4]
@@ -119,10 +120,10 @@ def focal_stack(
     whole = views.dtype == np.uint8
     decode, encode = _tables(whole) if linear else (np.empty(0, np.float32), np.empty(0, np.float32))
     scale = np.float32(1 / 255 if whole and not linear else 1)
-    out = np.empty((len(slopes), height, 3 * width), np.float32)
-    kernel.average(memory, places, row_step, chosen, slopes, (height, width), decode, encode, scale, out)
-    stack = out.reshape(len(slopes), height, width, 3)
-    for photo, slope in zip(stack, slopes, strict=True):
+    out = np.empty((len(steps), height, 3 * width), np.float32)
+    kernel.average(memory, places, row_step, chosen, steps, (height, width), decode, encode, scale, out)
+    stack = out.reshape(len(steps), height, width, 3)
+    for photo, slope in zip(stack, steps, strict=True):
         _fill_unseen(photo, views, slope, chosen)
     return stack
 
