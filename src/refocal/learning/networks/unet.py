@@ -43,7 +43,8 @@ class UNet(nn.Module):
 
     An encoder of strided convolutions, a decoder of upsamplings, a skip connection at every size (Ronneberger et al.,
     MICCAI 2015; in the form of Isola et al., CVPR 2017). sigma goes through two fully connected layers to a 4 x 4 map,
-    which is resampled to the innermost size and joins the innermost features: so it works at any size.
+    which is resampled to the innermost size and joins the innermost features: so it works at any size. By default
+    21.3 million parameters, 21.7 GFLOP (a multiply-add is two) for 256 x 256 pixels.
 
     Parameters
     ----------
@@ -98,9 +99,10 @@ class UNet(nn.Module):
         x: Tensor = features.pop()  # (N, C, h, w)
         code = self.sigma(sigma).reshape(-1, 1, MAP, MAP)
         code = F.interpolate(code, size=x.shape[-2:], mode="bilinear", align_corners=False)  # (N, 1, h, w)
-        x = self.ups[-1](torch.cat([x, code.to(x.dtype)], 1))
+        # The code comes behind the ReLU: before it the negative half of all codes would be one and the same.
+        x = self.ups[-1](torch.cat([F.relu(x), code.to(x.dtype)], 1))
         for up in reversed(self.ups[:-1]):
-            x = up(torch.cat([features.pop(), x], 1))
+            x = up(F.relu(torch.cat([features.pop(), x], 1)))
         x = x.to(photo.dtype)
         if self.residual:
             return (photo + x).clamp(-1, 1)
@@ -118,7 +120,7 @@ def _down(before: int, after: int, *, norm: bool, activation: bool) -> nn.Sequen
 
 def _up(before: int, after: int, upsampling: str, *, norm: bool) -> nn.Sequential:
     """Double the size: (N, before, h, w) -> (N, after, 2h, 2w); the convolution comes last where there is no norm."""
-    layers: list[nn.Module] = [nn.ReLU()]
+    layers: list[nn.Module] = []
     if upsampling == "resize":
         layers.append(nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False))
         layers.append(nn.Conv2d(before, after, kernel_size=3, padding=1, bias=not norm))

@@ -1,0 +1,133 @@
+"""The losses are what they are called; above all, the perceptual one is no pixel loss in disguise."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from skimage import data
+from skimage.filters import gaussian
+from torch import Tensor
+
+from refocal.learning.losses import l1, lsgan_discriminator, lsgan_generator, perceptual
+from refocal.learning.networks.vgg import VGGFeatures
+
+LAYERS = ("relu1_2", "relu2_2", "relu3_3")
+
+
+@pytest.fixture(scope="module")
+def eyes() -> VGGFeatures:
+    return VGGFeatures("random", LAYERS)
+
+
+def tensor(pixels: np.ndarray) -> Tensor:
+    """(H, W, 3) in [0, 1] -> (1, 3, H, W) in [-1, 1]."""
+    return torch.from_numpy(pixels.astype(np.float32).transpose(2, 0, 1).copy())[None] * 2 - 1
+
+
+@pytest.fixture(scope="module")
+def pictures() -> dict[str, Tensor]:
+    """Return a photo, and what can be done to it that changes it little."""
+    photo = data.astronaut()[:256:2, 140:396:2] / 255
+    noise = np.random.default_rng(0).normal(0, 0.02, photo.shape)
+    changed = {
+        "photo": photo,
+        "blurred": gaussian(photo, 1, channel_axis=2),
+        "brightened": photo + 0.03,
+        "noisy": photo + noise,
+        "shifted": np.roll(photo, 1, axis=1),
+    }
+    return {name: tensor(pixels) for name, pixels in changed.items()}
+
+
+def test_the_discriminator_wants_real_at_1_and_made_at_0() -> None:
+    one, zero = torch.ones(2, 1, 3, 3), torch.zeros(2, 1, 3, 3)
+    assert lsgan_discriminator(one, zero) == 0
+    assert lsgan_discriminator(zero, one) == 1  # (1 + 1) / 2
+    assert lsgan_discriminator(one * 0.5, one * 0.5) == 0.25
+    assert lsgan_discriminator(one * 3, zero) == 2  # squared distance, on either side: no log
+
+
+def test_the_generator_wants_to_be_taken_for_real() -> None:
+    one = torch.ones(2, 1, 3, 3)
+    assert lsgan_generator(one) == 0
+    assert lsgan_generator(one * 0) == 0.5
+    logits = torch.zeros(4, requires_grad=True)
+    lsgan_generator(logits).backward()
+    assert logits.grad is not None
+    assert (logits.grad < 0).all()  # upwards
+
+
+def test_l1_is_the_mean_absolute_difference_in_full_precision() -> None:
+    assert l1(torch.tensor([1.0, -1.0]), torch.tensor([0.5, 1.0])) == 1.25
+    many = torch.zeros(1 << 16, dtype=torch.bfloat16)
+    many[::3] = 1
+    found = l1(many, torch.zeros_like(many))
+    assert found.dtype == torch.float32
+    assert float(found) == pytest.approx(1 / 3, abs=1e-4)
+
+
+def test_the_perceptual_loss_is_the_mean_over_layers_of_the_features_l1() -> None:
+    ours, theirs = (
+        [torch.ones(1, 2, 4, 4), torch.ones(1, 8, 2, 2)],
+        [torch.zeros(1, 2, 4, 4), 4 * torch.ones(1, 8, 2, 2)],
+    )
+    assert perceptual(ours, theirs) == 2  # (1 + 3) / 2: each layer counts alike, however large
+
+
+def test_the_perceptual_loss_of_no_layers_is_an_error_and_not_0() -> None:
+    with pytest.raises(ValueError, match="at least one layer"):
+        perceptual([], [])
+    with pytest.raises(ValueError, match="argument 2"):
+        perceptual([torch.ones(1)], [])
+
+
+def test_the_perceptual_loss_is_not_pixel_l1(eyes: VGGFeatures, pictures: dict[str, Tensor]) -> None:
+    """L1 finds a brighter photo worse than a blurred one, VGG the blurred: and no factor makes one the other.
+
+    The original's VGG was cut to nothing, which left just L1.
+    """
+    photo = pictures["photo"]
+    wanted = eyes(photo)
+    seen: dict[str, float] = {}
+    pixels: dict[str, float] = {}
+    for name in ("blurred", "brightened", "noisy", "shifted"):
+        seen[name] = float(perceptual(eyes(pictures[name]), wanted))
+        pixels[name] = float(l1(pictures[name], photo))
+    assert pixels["brightened"] > pixels["blurred"]
+    assert seen["brightened"] < seen["blurred"]
+    ratios = [seen[name] / pixels[name] for name in seen]
+    assert max(ratios) > 1.4 * min(ratios)
+    assert float(perceptual(wanted, eyes(photo))) == 0
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_every_layer_is_more_than_its_input(layer: str, pictures: dict[str, Tensor]) -> None:
+    """A cut that lets the picture itself through, at any chosen layer, would be found here."""
+    features = VGGFeatures("random", [layer])(pictures["photo"])
+    assert len(features) == 1
+    assert features[0].shape[1] >= 64
+    assert float(features[0].detach().std()) > 0.5
+
+
+@pytest.mark.parametrize("loss", [l1, None], ids=["l1", "perceptual"])
+def test_descending_the_loss_brings_the_picture_to_its_target(
+    loss: Callable[[Tensor, Tensor], Tensor] | None, eyes: VGGFeatures, pictures: dict[str, Tensor]
+) -> None:
+    """The gradient reaches the picture, points the right way, and no weight changes or gathers any."""
+    target = pictures["photo"][..., :32, :32]
+    image = pictures["blurred"][..., :32, :32].clone().requires_grad_()
+    wanted = eyes(target)
+    weights = [value.clone() for value in eyes.parameters()]
+    optimizer = torch.optim.Adam([image], lr=0.02)
+    losses = []
+    for _ in range(5):
+        optimizer.zero_grad()
+        value = loss(image, target) if loss else perceptual(eyes(image), wanted)
+        value.backward()
+        optimizer.step()
+        losses.append(float(value.detach()))
+    assert losses[-1] < 0.9 * losses[0]
+    for before, now in zip(weights, eyes.parameters(), strict=True):
+        assert now.grad is None
+        assert torch.equal(before, now)
