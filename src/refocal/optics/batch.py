@@ -1,0 +1,216 @@
+"""All light fields of a folder -> prepared scenes: over processes, one light field at a time each, and resumable.
+
+Scenes are made in a side folder that takes the final place when all is done. A finished scene has a key beside it: a
+digest of the light field's files (names, sizes, times), of the recipe, and of our own code. A run that was killed goes
+on behind the scenes whose keys still hold; whatever else has changed is made anew.
+"""
+
+import hashlib
+import os
+import shutil
+import signal
+import threading
+from collections.abc import Callable, Generator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from functools import cache
+from importlib.resources import files
+from multiprocessing import get_context, parent_process
+from pathlib import Path
+from typing import Any
+
+import numba
+
+from refocal.optics.lightfield import list_light_fields, read_options
+from refocal.optics.preparing import Recipe, prepare_scene, scene_name, source_files
+from refocal.optics.scenes import Split, write_manifest
+
+Progress = Callable[[int, int, str], None]  # how many are done, of how many, and which one is new
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where light fields are, where scenes come to lie, and where they are made."""
+
+    data: Path
+    scenes: Path
+    side: Path
+
+
+def prepare_scenes(
+    places: Places,
+    recipe: Recipe,
+    split: Callable[[Mapping[str, str]], dict[str, Split]],
+    *,
+    about: Mapping[str, Any],
+    progress: Progress,
+    workers: int = 0,
+    skip: bool = False,
+) -> dict[str, str]:
+    """Prepare every light field of a folder, or go on where a stopped run was; replaces scenes that are there.
+
+    Parameters
+    ----------
+    split
+        From each scene's group to its part. It is asked before anything is computed, with all light fields that are
+        listed, so that a bad one changes nothing for the others.
+    about
+        Provenance for the manifest.
+    progress
+        Called for each scene that is there.
+    workers
+        Processes; 0: one a core.
+    skip
+        Leave bad light fields out, and say so in the manifest, instead of stopping at the first.
+
+    Returns
+    -------
+    dict
+        What was skipped, and why.
+
+    Raises
+    ------
+    ValueError
+        One line: nothing to prepare, a bad light field, all of them bad, a part that is left without scenes.
+    """
+    sources = _sources(places.data)
+    skipped: dict[str, str] = {}
+    splits = split(_groups(sources, skipped))
+    _stop_at(skipped, skip=skip)
+    keys = {name: _key(path, recipe) for name, path in sources.items() if name not in skipped}
+    places.side.mkdir(parents=True, exist_ok=True)
+    kept = [name for name, key in keys.items() if _is_kept(places.side, name, key)]
+    for count, name in enumerate(kept):
+        progress(count + 1, len(keys), name)
+    tasks = [(sources[name], places.side, recipe, key) for name, key in keys.items() if name not in kept]
+    with closing(_prepared(tasks, workers)) as results:
+        for count, (name, reason) in enumerate(results):
+            if reason is not None:
+                skipped[name] = reason
+                _stop_at(skipped, skip=skip)
+            progress(len(kept) + count + 1, len(keys), name)
+    ready = {name: part for name, part in splits.items() if name not in skipped}
+    lost = set(splits.values()) - set(ready.values())
+    if lost:
+        reason = next(iter(skipped.values()))
+        raise ValueError(
+            f"no scene is left for {', '.join(sorted(lost))}: {len(skipped)} were skipped, first: {reason}"
+        )
+    _finish(places, ready, {**about, "skipped": dict(sorted(skipped.items()))})
+    return skipped
+
+
+def _sources(data: Path) -> dict[str, Path]:
+    sources: dict[str, Path] = {}
+    for path in list_light_fields(data):
+        name = scene_name(path)
+        if name in sources:
+            raise ValueError(f"{path} and {sources[name]} would both become the scene {name}; rename one")
+        sources[name] = path
+    if not sources:
+        raise ValueError(f"no light fields in {data}: put a folder or a mosaic a light field there")
+    return sources
+
+
+def _groups(sources: Mapping[str, Path], skipped: dict[str, str]) -> dict[str, str]:
+    groups = {}
+    for name, path in sources.items():
+        try:
+            groups[name] = read_options(path).get("group", name)
+        except ValueError as error:
+            skipped[name], groups[name] = str(error), name
+    return groups
+
+
+def _stop_at(skipped: Mapping[str, str], *, skip: bool) -> None:
+    for name, reason in skipped.items():
+        if not skip:
+            named = reason if name in reason else f"{name}: {reason}"
+            raise ValueError(f"{named} (on_error: skip leaves such a light field out)")
+
+
+def _key(path: Path, recipe: Recipe) -> str:
+    """Return what a prepared scene depends on, as a digest; contents are told by size and time, being large."""
+    total = hashlib.sha256(repr((asdict(recipe), _code_digest())).encode())
+    for file in source_files(path):
+        facts = file.stat()
+        total.update(repr((file.relative_to(path.parent), facts.st_size, facts.st_mtime_ns)).encode())
+    return total.hexdigest()
+
+
+@cache
+def _code_digest() -> str:
+    code = Path(str(files("refocal")))
+    modules = sorted([*(code / "optics").glob("*.py"), *(code / "photo").glob("*.py")])
+    return hashlib.sha256(b"".join(module.read_bytes() for module in modules)).hexdigest()
+
+
+def _key_file(side: Path, name: str) -> Path:
+    return side / f".{name}.key"
+
+
+def _is_kept(side: Path, name: str, key: str) -> bool:
+    file = _key_file(side, name)
+    return (side / name).is_dir() and file.is_file() and file.read_text(encoding="utf-8") == key
+
+
+def _prepare(path: Path, side: Path, recipe: Recipe, key: str) -> str | None:
+    """Prepare one light field and leave its key; return what is wrong with it, if anything is."""
+    name = scene_name(path)
+    _key_file(side, name).unlink(missing_ok=True)  # first: an old key must never stand beside a new scene
+    try:
+        prepare_scene(path, side, recipe)
+    except ValueError as error:
+        return " ".join(str(error).split())
+    _key_file(side, name).write_text(key, encoding="utf-8")
+    return None
+
+
+def _prepared(tasks: Sequence[tuple[Path, Path, Recipe, str]], workers: int) -> Generator[tuple[str, str | None]]:
+    """Prepare light fields as they come; yields each one's name, and what is wrong with it or None."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    workers = min(workers or cores, len(tasks))
+    if workers <= 1:
+        for task in tasks:
+            yield scene_name(task[0]), _prepare(*task)
+        return
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_start, initargs=(max(1, cores // workers),))
+    futures: dict[Future[str | None], str] = {}
+    try:
+        futures |= {pool.submit(_prepare, *task): scene_name(task[0]) for task in tasks}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+    except BrokenProcessPool:
+        raise ValueError(
+            "a worker process died, for want of memory most likely: try fewer stack.workers; finished scenes are kept"
+        ) from None
+    finally:  # whatever stops us: what runs is finished and kept, nothing new begins
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _start(threads: int) -> None:
+    """Set a worker up: its share of the cores, deaf to Ctrl-C (the parent hears it), gone when the parent is."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+    threading.Thread(target=_follow_parent, daemon=True).start()
+
+
+def _follow_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _finish(places: Places, splits: Mapping[str, Split], about: Mapping[str, Any]) -> None:
+    """Write the manifest, clear away what doesn't belong, and put the side folder in the final place."""
+    for path in places.side.iterdir():
+        if path.name not in splits:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    write_manifest(places.side, about, splits)
+    if places.scenes.exists():
+        shutil.rmtree(places.scenes)
+    places.scenes.parent.mkdir(parents=True, exist_ok=True)
+    places.side.rename(places.scenes)

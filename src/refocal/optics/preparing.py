@@ -1,0 +1,148 @@
+"""One light field -> one prepared scene: its photo, focal stack, disparity, and where all that came from."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refocal.optics.focus import FocusRange, aperture_of, find_range, plane_sweep
+from refocal.optics.lightfield import LightField, read_options
+from refocal.optics.scenes import write_scene
+from refocal.optics.shiftadd import focal_stack
+
+SWEEP_STEP = 0.5  # px between neighbouring planes of the sweep in the outermost view: finer tells nothing new
+SWEEP_PLANES = (17, 129)  # at least, at most
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How light fields are prepared, all alike.
+
+    Attributes
+    ----------
+    levels, levels_between
+        Focus levels in [-1, 1]: trained on, and kept for evaluation.
+    slope_range
+        (far, near) in px/view where a light field's own `lightfield.toml` has none; None: by plane sweep.
+    pupil, linear
+        As in `refocal.optics.shiftadd.focal_stack`.
+    """
+
+    levels: tuple[float, ...]
+    levels_between: tuple[float, ...] = ()
+    slope_range: tuple[float, float] | None = None
+    pupil: Literal["circular", "square"] = "circular"
+    linear: bool = True
+
+    def __post_init__(self) -> None:
+        both = self.levels + self.levels_between
+        if not self.levels or len(set(both)) < len(both):
+            raise ValueError(
+                f"levels and levels_between must be different numbers, one at least trained on, got {both}"
+            )
+
+
+def scene_name(path: Path) -> str:
+    """Return the name of the scene that a light field becomes: its folder's, or its file's without suffix."""
+    return path.name if path.is_dir() else path.stem
+
+
+def prepare_scene(path: Path, root: Path, recipe: Recipe) -> Path:
+    """Prepare one light field and write it into `root`, whole or not at all.
+
+    The slope range comes from its `lightfield.toml`, else from the recipe, else from a plane sweep; the disparity from
+    the file that the toml names, else from a plane sweep over the range.
+
+    Raises
+    ------
+    ValueError
+        One line: what is wrong with the light field.
+    """
+    options = read_options(path)
+    field = LightField.open(path).odd()
+    if min(field.grid) == 1:
+        raise ValueError(
+            f"{path} is a single row of views ({field.grid[0]} x {field.grid[1]}), good for focal stacks; training"
+            " wants rows and columns, for the blur of a lens has both"
+        )
+    if not field.mask[field.grid[0] // 2, field.grid[1] // 2]:
+        raise ValueError(f"{path}: the view in the middle is black or vignetted; give crop_grid in lightfield.toml")
+    focus_range, told = _range(path, field, options, recipe)
+    disparity = _disparity(path, field, options, focus_range)
+    levels = sorted(recipe.levels + recipe.levels_between)
+    slopes = [float(focus_range.slope(level)) for level in levels]
+    stack = focal_stack(field.views, slopes, mask=field.mask, pupil=recipe.pupil, linear=recipe.linear)
+    return write_scene(
+        root,
+        scene_name(path),
+        photo=_eight_bit(field.centre),
+        stack=_eight_bit(stack),
+        disparity=focus_range.focus(disparity),
+        focus=levels,
+        trained=[level in recipe.levels for level in levels],
+        aperture=aperture_of(field.grid, focus_range),
+        slope_range=(focus_range.far, focus_range.near),
+        grid=field.grid,
+        group=options.get("group"),
+        source=path.name,
+        about={"sha256": source_digest(path), "options": options, "slope_range_from": told},
+    )
+
+
+def source_digest(path: Path) -> str:
+    """Return the SHA-256 over the names and contents of a light field's files."""
+    total = hashlib.sha256()
+    for file in source_files(path):
+        with file.open("rb") as content:
+            total.update(f"{file.relative_to(path.parent).as_posix()}\0".encode())
+            total.update(hashlib.file_digest(content, "sha256").digest())
+    return total.hexdigest()
+
+
+def source_files(path: Path) -> Iterator[Path]:
+    """Return the files of a light field, sorted; hidden ones don't count."""
+    found = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    return iter(sorted(file for file in found if not file.name.startswith(".")))
+
+
+def _range(path: Path, field: LightField, options: dict[str, Any], recipe: Recipe) -> tuple[FocusRange, str]:
+    """Return the focus range, and what told it."""
+    given, told = options.get("slope_range"), "lightfield.toml"
+    if given is None:
+        given, told = recipe.slope_range, "params"
+    if given is None:
+        return find_range(field.views, mask=field.mask), "plane sweep"
+    try:
+        far, near = (float(slope) for slope in given)
+        return FocusRange(far, near), told
+    except (TypeError, ValueError):
+        raise ValueError(f"{path}: slope_range must be [far, near] with far < near, got {list(given)}") from None
+
+
+def _disparity(path: Path, field: LightField, options: dict[str, Any], focus_range: FocusRange) -> NDArray[Any]:
+    """Return the disparity of the centre view in px/view."""
+    if "disparity" not in options:
+        radius = (max(field.grid) - 1) / 2
+        planes = int(np.ceil((focus_range.near - focus_range.far) * radius / SWEEP_STEP)) + 1
+        slopes = np.linspace(focus_range.far, focus_range.near, int(np.clip(planes, *SWEEP_PLANES)))
+        return plane_sweep(field.views, slopes, mask=field.mask)[0]
+    file = path / options["disparity"]
+    try:
+        disparity = np.load(file, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise ValueError(f"cannot read the disparity {file}: {' '.join(str(error).split())}") from None
+    if disparity.shape != field.size or disparity.dtype.kind != "f" or not np.isfinite(disparity).all():
+        raise ValueError(
+            f"{file} must be finite floats {field.size}, as the views are, got {disparity.dtype} {disparity.shape}"
+        )
+    return np.asarray(disparity, np.float32)
+
+
+def _eight_bit(pixels: NDArray[Any]) -> NDArray[np.uint8]:
+    if pixels.dtype == np.uint8:
+        return pixels
+    return np.asarray(np.rint(255 * np.clip(pixels, 0, 1)), np.uint8)
