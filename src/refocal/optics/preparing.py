@@ -1,7 +1,7 @@
 """One light field -> one prepared scene: its photo, focal stack, disparity, and where all that came from."""
 
 import hashlib
-from collections.abc import Iterator
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -103,10 +103,11 @@ def source_digest(path: Path) -> str:
     return total.hexdigest()
 
 
-def source_files(path: Path) -> Iterator[Path]:
-    """Return the files of a light field, sorted; hidden ones don't count."""
-    found = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
-    return iter(sorted(file for file in found if not file.name.startswith(".")))
+def source_files(path: Path) -> list[Path]:
+    """Return the files of a light field, sorted, behind links too; hidden ones don't count."""
+    walked = os.walk(path, followlinks=True)
+    found = [path] if path.is_file() else [Path(folder, name) for folder, _, names in walked for name in names]
+    return sorted(file for file in found if not file.name.startswith("."))
 
 
 def _range(path: Path, field: LightField, options: dict[str, Any], recipe: Recipe) -> tuple[FocusRange, str]:
