@@ -1,0 +1,117 @@
+"""Images a second of a training step and of the crops that feed it, as a table: `python benchmarks/training.py`.
+
+A step is the discriminator's and the generator's, all losses of the description, on whichever device is there. On a GPU
+the networks are the description's; on a CPU, where those take minutes, they are the sample's (`--full` for the former).
+Modes take turns, so that a busy machine slows all of them alike; each figure is the median of the rounds.
+"""
+
+import argparse
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+
+from refocal.learning.dataset import Crops, IndexBatches
+from refocal.learning.gan import LossConfig, TrainConfig, build_run, choose_device, gan_step
+from refocal.learning.networks.patchgan import PatchGANConfig
+from refocal.learning.networks.unet import UNetConfig
+from refocal.optics.scenes import read_scenes, write_manifest, write_scene
+
+SAMPLE = TrainConfig(
+    unet=UNetConfig(num_downs=5, ngf=16, residual=True),
+    discriminator=PatchGANConfig(ndf=16),
+    losses=LossConfig(adversarial=0.05, perceptual=1, l1=20, layers=("relu1_2", "relu2_2")),
+    batch=8,
+    crop=96,
+)
+PLAIN = {"precision": "float32", "channels_last": False, "compile": False}
+MODES = {
+    "float32": PLAIN,
+    "float32, channels_last": PLAIN | {"channels_last": True},
+    "bfloat16, channels_last": PLAIN | {"channels_last": True, "precision": "bfloat16"},
+    "bfloat16, channels_last, compile": {"channels_last": True, "precision": "bfloat16", "compile": True},
+}
+
+
+def stepper(config: TrainConfig, device: torch.device) -> Callable[[int], float]:
+    """Return a function that takes some steps and returns images a second; the first steps are behind it."""
+    torch.manual_seed(0)
+    step = gan_step(build_run(config, device), config, device)
+    photo, target = torch.rand(2, config.batch, 3, config.crop, config.crop, device=device) * 2 - 1
+    sigma = torch.rand(config.batch, 2, device=device)
+
+    def measure(steps: int) -> float:
+        started = time.perf_counter()
+        for _ in range(steps):
+            losses = step(photo, target, sigma)
+        float(losses["generator"])  # waits for the device
+        return steps * config.batch / (time.perf_counter() - started)
+
+    measure(3)
+    return measure
+
+
+def compare_modes(config: TrainConfig, device: torch.device, rounds: int, steps: int) -> None:
+    """Print a row for each mode."""
+    print(f"\ntraining step, batch {config.batch}, {config.crop} x {config.crop}, {config.unet}, on {device}")
+    measures = {name: stepper(replace(config, **values), device) for name, values in MODES.items()}  # type: ignore[arg-type]
+    speeds: dict[str, list[float]] = {name: [] for name in measures}
+    for _ in range(rounds):
+        for name, measure in measures.items():
+            speeds[name].append(measure(steps))
+    first = statistics.median(speeds["float32"])
+    for name, found in speeds.items():
+        speed = statistics.median(found)
+        print(f"  {name:34} {speed:9.1f} img/s  {speed / first:5.2f} x")
+    if device.type == "cuda":
+        print(f"  peak memory of all together: {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB")
+
+
+def compare_readers(config: TrainConfig, batches: int) -> None:
+    """Print how fast crops of memory-mapped scenes (640 x 960, 5 levels) are read, by number of workers."""
+    random = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as folder:
+        root, names = Path(folder), [f"scene{number}" for number in range(8)]
+        for name in names:
+            stack = random.integers(0, 256, (5, 640, 960, 3), dtype=np.uint8)
+            facts = {"focus": (-1, -0.5, 0, 0.5, 1), "trained": (True,) * 5, "slope_range": (-1.0, 1.0)}
+            nothing = np.zeros((640, 960))
+            write_scene(root, name, photo=stack[0], stack=stack, disparity=nothing, aperture=9, grid=(7, 7), **facts)  # type: ignore[arg-type]
+        write_manifest(root, about={}, splits=dict.fromkeys(names, "train"))
+        crops = Crops(read_scenes(root), crop=config.crop)
+        print(f"\nreading crops, batch {config.batch}, {config.crop} x {config.crop}, {os.cpu_count()} cores")
+        for workers in sorted({0, 1, 2, min(8, os.cpu_count() or 1), min(14, os.cpu_count() or 1)}):
+            plan = IndexBatches(first=0, steps=batches + 1, size=config.batch)
+            source = iter(DataLoader(crops, batch_sampler=plan, num_workers=workers))
+            next(source)
+            started = time.perf_counter()
+            count = sum(len(photo) for photo, _, _ in source)
+            print(f"  {workers:2} workers {count / (time.perf_counter() - started):20.1f} img/s")
+
+
+def main() -> None:
+    """Run both comparisons."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
+    parser.add_argument("--full", action="store_true", help="the description's networks, on a CPU too")
+    parser.add_argument("--batch", type=int, help="instead of the configuration's")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=5, help="steps in a round")
+    given = parser.parse_args()
+    device = choose_device(given.device)
+    torch.backends.cudnn.benchmark = True
+    config = TrainConfig() if given.full or device.type == "cuda" else SAMPLE
+    config = replace(config, batch=given.batch or config.batch)
+    compare_modes(config, device, given.rounds, given.steps)
+    compare_readers(config, batches=100)
+
+
+if __name__ == "__main__":
+    main()
