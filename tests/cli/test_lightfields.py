@@ -5,8 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from refocal.optics.lightfield import LightField
+import pytest
 
+from refocal.optics.focus import find_range
+from refocal.optics.lightfield import LightField
 from refocal.optics.shiftadd import shift_and_add
 from refocal.photo.images import read_image
 
@@ -38,5 +40,16 @@ def test_a_stack_is_slices_and_an_animation(here: Path, sample_folder: Path, run
     expected = shift_and_add(views.views, 1.0, mask=views.mask)
     got = read_image("slices/002_slope_+1.000.png").pixels
     assert np.abs(got / 255 - expected).max() <= 0.5 / 255 + 1e-6
-    assert run(f"refocal stack {scene} -o one --focus 1")[0] == 0
+    near = find_range(views.views, mask=views.mask).near
+    assert f"1 slices, slopes {near:.3f} to {near:.3f}" in run(f"refocal stack {scene} -o one --focus 1")[1]
     assert (Path("one") / "000_focus_+1.000.png").is_file()
+
+
+@pytest.mark.filterwarnings("default")
+def test_views_the_wrong_way_round_are_warned_of(here: Path, sample_folder: Path, run: Run) -> None:
+    scene = min(path for path in sample_folder.iterdir() if path.is_dir())
+    assert "order = column" in run(f"refocal info {scene} --order column")[1]
+    code, _, err = run(f"refocal stack {scene} -o swapped --focus 0 --order column")
+    assert code == 0, err
+    assert "warning: rows and columns of the views look swapped" in err
+    assert err.count("\n") == 1

@@ -1,5 +1,6 @@
 """`refocal info`, `refocal stack`, `refocal sample`: what light fields are for."""
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -147,8 +148,10 @@ def _planes(light_field: "LightField", numbers: list[float], *, by_focus: bool) 
     """Return name -> slope."""
     if not by_focus:
         return {f"{k:03d}_slope_{slope:+.3f}.png": slope for k, slope in enumerate(numbers)}
-    from refocal.optics.focus import find_range
+    from refocal.optics.focus import check_orientation, find_range
 
+    for warning in check_orientation(light_field.views, light_field.mask):
+        warnings.warn(warning, stacklevel=1)  # a range found in shuffled views is none
     found = find_range(light_field.views, mask=light_field.mask)
     return {f"{k:03d}_focus_{focus:+.3f}.png": float(found.slope(focus)) for k, focus in enumerate(numbers)}
 
