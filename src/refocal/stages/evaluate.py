@@ -1,0 +1,82 @@
+"""Stage `evaluate`: the exported model and its baselines on held-out scenes -> metrics.json, plots/, pictures/."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from rich.progress import track
+
+from refocal.judging.baselines import Method, Oracle, fit_gaussian, identity
+from refocal.judging.report import by_focus, by_scene, rank, report
+from refocal.judging.scores import SceneScores
+from refocal.judging.scoring import score_scene
+from refocal.judging.sheets import scene_sheet
+from refocal.optics.scenes import Scene, read_manifest, read_scenes
+from refocal.params import Evaluate, read_params
+from refocal.photo.images import write_image
+from refocal.photo.refocuser import Refocuser
+from refocal.stages import run
+
+SCENES, OURS, ORIGINAL = Path("scenes"), Path("models/refocal.onnx"), Path("models/original.onnx")
+METRICS, PLOTS, PICTURES = Path("metrics.json"), Path("plots"), Path("pictures")
+
+
+def main() -> None:
+    """Score every part of the scenes that the parameters name, then put the outputs in place together."""
+    params = read_params().evaluate
+    scenes = {split: found for split in params.splits if (found := read_scenes(SCENES, split))}
+    if not scenes:  # one part alone may be empty: k-fold of few scenes has no validation part
+        raise ValueError(f"{SCENES} holds no scene of the parts {', '.join(params.splits)} to evaluate on")
+    methods = methods_of(params)
+    folders = {folder: folder.with_name(f".{folder.name}.partial") for folder in (PLOTS, PICTURES)}
+    for partial in folders.values():
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+    metrics = {}
+    for split, members in scenes.items():
+        scores = [score_scene(scene, methods) for scene in track(members, description=f"evaluate {split}")]
+        metrics[split] = report(scores, ours="refocal", resamples=params.bootstrap, seed=params.seed)
+        for name, table in (by_focus(scores) | {"by_scene": by_scene(scores)}).items():
+            (folders[PLOTS] / f"{split}_{name}.csv").write_text(table, encoding="utf-8")
+        write_sheets(folders[PICTURES], split, {scene.name: scene for scene in members}, scores, methods)
+    for folder, partial in folders.items():
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.rename(folder)
+    written = METRICS.with_name(f".{METRICS.name}.partial")
+    written.write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
+    written.rename(METRICS)
+
+
+def methods_of(params: Evaluate) -> dict[str, Method]:
+    """Return what is compared, by name: the exported models, and the baselines."""
+    methods: dict[str, Method] = {"refocal": model(OURS, params)}
+    if ORIGINAL.exists():
+        methods["original"] = model(ORIGINAL, params)
+    recipe = read_manifest(SCENES).get("recipe", {})  # of the stage stack; other makers' scenes may have none
+    oracle = Oracle(**{key: recipe[key] for key in ("pupil", "linear") if key in recipe})
+    return methods | {"identity": identity, "gaussian": fit_gaussian(read_scenes(SCENES, "train")), "oracle": oracle}
+
+
+def model(path: Path, params: Evaluate) -> Method:
+    """Return an ONNX file as a method: the very file that is served, through the very door."""
+    refocuser = Refocuser(path, tile=params.tile, threads=params.threads)
+    return lambda scene, focus: refocuser(scene.photo(), focus, aperture=scene.aperture)
+
+
+def write_sheets(
+    folder: Path, split: str, scenes: Mapping[str, Scene], scores: list[SceneScores], methods: Mapping[str, Method]
+) -> None:
+    """Write the contact sheets of the scenes with the best, the median and the worst ssim."""
+    shown = {name: methods[name] for name in ("refocal", "gaussian", "oracle")}
+    for place, found in rank(scores, "refocal", "ssim").items():
+        own = found.seen("refocal")
+        figures = ", ".join(f"{name} {own[name]:.3f}" for name in ("psnr", "ssim", "defocus_r"))
+        title = f"{split}, {place} in ssim: {found.scene} (refocal: {figures})"
+        write_image(
+            folder / f"{split}_{place}.png", scene_sheet(scenes[found.scene], shown, ours="refocal", title=title)
+        )
+
+
+if __name__ == "__main__":
+    run(main)
