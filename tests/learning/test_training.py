@@ -254,6 +254,24 @@ def test_a_loss_that_goes_is_named_with_its_step(
     assert not (tmp_path / "generator.pt").exists()
 
 
+@pytest.mark.parametrize(("bad_step", "kept"), [(8, 4), (9, 8)])
+def test_weights_that_go_while_losses_look_fine_are_never_saved(
+    scenes: list[Scene], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad_step: int, kept: int
+) -> None:
+    calls, honest = 0, gan.l1
+
+    def bad_gradient(image: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        nonlocal calls
+        calls += 1
+        return honest(image, target) + ((image * 0).sum().sqrt() if calls == bad_step else 0)
+
+    monkeypatch.setattr(gan, "l1", bad_gradient)
+    with pytest.raises(ValueError, match=f"stopped at step {bad_step}: weights of the generator are not finite"):
+        run_training(scenes, TINY, tmp_path)
+    assert saved_run(tmp_path)["step"] == kept
+    assert not (tmp_path / "generator.pt").exists()
+
+
 def test_losses_read_late_are_blamed_on_their_own_step() -> None:
     """On a GPU the losses of several steps are read at once."""
     run = Run(*[torch.nn.Linear(1, 1)] * 3, *[torch.optim.Adam([torch.zeros(1)])] * 2, step=20)

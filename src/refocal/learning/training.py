@@ -148,6 +148,8 @@ def _loop(
                     record(f"validation/{name}", value)
                 if hooks.log_image:
                     hooks.log_image("validation", picture(made, examples), run.step)
+            if saves or run.step == steps:
+                _check_weights(run)
             if saves:
                 hooks.save(run)
             if stop:
@@ -183,6 +185,16 @@ def _read(unread: list[dict[str, Tensor]], run: Run) -> None:
             run.sums[name] = run.sums.get(name, 0.0) + value
         run.summed += 1
     unread.clear()
+
+
+def _check_weights(run: Run) -> None:
+    """Stop where a finite loss had gradients that were not: neither checkpoint nor generator may carry that on."""
+    for name, network in (("generator", run.generator), ("discriminator", run.discriminator)):
+        if not all(bool(value.isfinite().all()) for value in network.state_dict().values()):
+            raise ValueError(
+                f"training stopped at step {run.step}: weights of the {name} are not finite; "
+                "a lower learning_rate or other loss weights may help"
+            )
 
 
 @contextmanager
