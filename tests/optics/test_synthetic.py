@@ -51,7 +51,7 @@ def test_content_of_positive_disparity_moves_with_the_view_step() -> None:
 
 def test_a_slanted_plane_is_sharp_along_the_line_where_its_disparity_is_the_slope() -> None:
     """Brought back by the known disparity, every view shows the centre view's content."""
-    plane = (0.2, 0.012, -0.02)
+    plane = (0.2, 0.04, -0.06)
     views, disparity = render_light_field(Arrangement((textured(2, plane),), (3, 5), SIZE))
     y, x = np.mgrid[: SIZE[0], : SIZE[1]]
     wanted = plane[0] + plane[1] * (y - 27.5) + plane[2] * (x - 31.5)
@@ -59,7 +59,7 @@ def test_a_slanted_plane_is_sharp_along_the_line_where_its_disparity_is_the_slop
     for u, v in ((0, 0), (2, 4), (1, 0)):
         places = (y + (u - 1) * disparity, x + (v - 2) * disparity)
         back = map_coordinates(views[u, v, ..., 1].astype(float), places, order=3, mode="nearest")
-        assert np.abs(back - views[1, 2, ..., 1])[6:-6, 6:-6].max() < 4  # of 255: cubic, and rounding twice
+        assert np.abs(back - views[1, 2, ..., 1])[10:-10, 10:-10].mean() < 0.5  # of 255: cubic, and rounding twice
 
 
 def test_what_is_near_hides_and_uncovers_what_is_behind() -> None:
