@@ -11,8 +11,9 @@ from typing import NoReturn
 def run(main: Callable[[], None]) -> NoReturn:
     """Run a stage as a program: what went wrong is said in one line, and the exit code tells DVC.
 
-    0: done; 2: bad input (ValueError), or a disk that is full or away (OSError); 130 and 143: interrupted by Ctrl-C or SIGTERM. SIGTERM unwinds like Ctrl-C, so
-    that half-written files are cleared away and workers end; a stage that has more to save sets a handler of its own.
+    0: done; 2: bad input (ValueError), or a disk that is full or away (OSError); 130 and 143: interrupted by Ctrl-C or
+    SIGTERM. SIGTERM unwinds like Ctrl-C, so that half-written files are cleared away and workers end; a stage that has
+    more to save sets a handler of its own.
     """
     signal.signal(signal.SIGTERM, _terminated)
     stage = Path(sys.argv[0]).stem
