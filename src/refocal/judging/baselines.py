@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import PchipInterpolator
+from scipy.interpolate import CubicSpline
 from scipy.ndimage import gaussian_filter
 from scipy.optimize import minimize_scalar
 
@@ -116,7 +116,7 @@ def _minimum(curve: NDArray[np.float64]) -> float:
     """Return where the curve through the candidates' errors is lowest."""
     lowest = int(np.argmin(curve))
     bounds = FRACTIONS[max(lowest - 1, 0)], FRACTIONS[min(lowest + 1, len(FRACTIONS) - 1)]
-    smooth = PchipInterpolator(FRACTIONS, curve)
+    smooth = CubicSpline(FRACTIONS, curve)
     found = minimize_scalar(lambda fraction: float(smooth(fraction)), bounds=bounds, method="bounded")
     return float(found.x)
 
