@@ -4,36 +4,20 @@ Rows of pixels are flat runs of 3 W numbers. Light fields come as the flat memor
 each view's first pixel in it, so that views of a mosaic, a mirrored grid or a part of one need no copy.
 """
 
-from typing import Any
-
 import numpy as np
 from numba import njit, prange
-from numpy.typing import NDArray
-
-Array = NDArray[Any]
 
 OPTIONS = {"cache": True, "fastmath": True, "error_model": "numpy", "nogil": True}
 ROWS = 32  # of the photo in a block: its accumulators and the pixels that they need stay in the cache of a core
 
 
 @njit(parallel=True, **OPTIONS)
-def average(
-    memory: Array,
-    places: Array,
-    row_step: int,
-    mask: Array,
-    slopes: Array,
-    size: tuple[int, int],
-    decode: Array,
-    encode: Array,
-    scale: float,
-    out: Array,
-) -> None:  # noqa: PLR0917
+def average(memory, places, steps, mask, slopes, size, decode, encode, scale, out):
     """Average all slopes.
 
     memory      flat, uint8 or float32
-    places      (U, V) int64: index in `memory` of each view's first pixel
-    row_step    from one row of a view to the next
+    places      (U, V) int64: index in `memory` of each view's first number
+    steps       from one row, pixel and channel of a view to the next; without a table the latter two are 3 and 1
     mask        (U, V) bool: views that count
     slopes      (K,)
     size        H, W
@@ -52,15 +36,21 @@ def average(
         sums = np.empty((2, 3 * (width + 1)), np.float32)
         row = np.empty((mask.shape[1], 3 * width if decode.size else 0), np.float32)
         starts = np.zeros(mask.shape[1], np.int64)
+        line = np.empty(3 * width if decode.size else 0, memory.dtype)
+        spare = np.zeros(3 * width, np.float32)  # for what falls on rows of other blocks
         for u in range(mask.shape[0]):
             if not mask[u].any():
                 continue
             first, last = rows_needed(u, mask.shape[0], slopes, top, bottom, height)
             for y in range(first, last):
                 for v in range(mask.shape[1]):
-                    start = places[u, v] + y * row_step
+                    start = places[u, v] + y * steps[0]
                     if decode.size and mask[u, v]:
-                        look_up(memory[start : start + 3 * width], decode, decode.size == 256, row[v])
+                        if steps[1] == 3 and steps[2] == 1:
+                            look_up(memory[start : start + 3 * width], decode, decode.size == 256, row[v])
+                        else:
+                            read_row(memory, start, steps, line)
+                            look_up(line, decode, decode.size == 256, row[v])
                     starts[v] = v * 3 * width if decode.size else start
                 for k in range(slopes.size):
                     shift, part = split_shift(u, mask.shape[0], slopes[k])
@@ -71,18 +61,15 @@ def average(
                         sum_along_x(row.reshape(-1), starts, mask[u], slopes[k], width, sums)
                     else:
                         sum_along_x(memory, starts, mask[u], slopes[k], width, sums)
-                    if top < here < bottom:
-                        add_to_both(out[k, here], out[k, here - 1], sums, part)
-                    elif here == top:
-                        add(out[k, here], sums, np.float32(1) - part)
-                    else:
-                        add(out[k, here - 1], sums, part)
+                    below = out[k, here] if here < bottom else spare
+                    above = out[k, here - 1] if here > top else spare
+                    add_to_both(below, above, sums, part)
         for k in range(slopes.size):
             finish(out[k], top, bottom, height, slopes[k], weights[k], mask, encode, scale)
 
 
 @njit(**OPTIONS)
-def split_shift(index: int, count: int, slope: float) -> tuple[int, float]:
+def split_shift(index, count, slope):
     """Return the whole and the fractional part of the shift of a row or column of views."""
     shift = (index - (count - 1) / 2) * slope
     whole = np.floor(shift)
@@ -90,7 +77,7 @@ def split_shift(index: int, count: int, slope: float) -> tuple[int, float]:
 
 
 @njit(**OPTIONS)
-def rows_needed(u: int, count: int, slopes: Array, top: int, bottom: int, height: int) -> tuple[int, int]:  # noqa: PLR0917
+def rows_needed(u, count, slopes, top, bottom, height):
     """Return the rows of views u, first and behind the last, that a block has taps in at any slope."""
     first, last = height, 0
     for k in range(slopes.size):
@@ -100,7 +87,7 @@ def rows_needed(u: int, count: int, slopes: Array, top: int, bottom: int, height
 
 
 @njit(**OPTIONS)
-def column_weights(mask: Array, slopes: Array, width: int) -> Array:
+def column_weights(mask, slopes, width):
     """Return the weight of the taps that are there, (K, U, W), for each slope, row of views and column of pixels."""
     weights = np.zeros((slopes.size, mask.shape[0], width), np.float32)
     for k in range(slopes.size):
@@ -119,7 +106,7 @@ def column_weights(mask: Array, slopes: Array, width: int) -> Array:
 
 
 @njit(**OPTIONS)
-def sum_along_x(memory: Array, starts: Array, mask: Array, slope: float, width: int, sums: Array) -> None:  # noqa: PLR0917
+def sum_along_x(memory, starts, mask, slope, width, sums):
     """Sum one row of pixels over the views of a row, weighted for the left and for the right taps.
 
     sums is (2, 3 (W + 1)): at column x the sum over v of (1 - part) L[x + shift], and of part L[x + shift]. Column x of
@@ -153,9 +140,7 @@ def sum_along_x(memory: Array, starts: Array, mask: Array, slope: float, width: 
 
 
 @njit(**OPTIONS)
-def add_four(
-    memory: Array, starts: Array, group: Array, count: int, slope: float, left: int, right: int, sums: Array
-) -> None:  # noqa: PLR0917
+def add_four(memory, starts, group, count, slope, left, right, sums):
     """Add columns left … right - 1 of up to four views; -1 stands for no view and adds nothing."""
     p0, a0, b0 = place(starts, group[0], group[0], count, slope, left)
     p1, a1, b1 = place(starts, group[1], group[0], count, slope, left)
@@ -172,7 +157,7 @@ def add_four(
 
 
 @njit(**OPTIONS)
-def place(starts: Array, v: int, instead: int, count: int, slope: float, left: int) -> tuple[int, float, float]:  # noqa: PLR0917
+def place(starts, v, instead, count, slope, left):
     """Return where a view's pixel for column `left` lies, and the weights of left and right tap; 0 for no view."""
     shift, part = split_shift(v if v >= 0 else instead, count, slope)
     start = starts[v if v >= 0 else instead] + 3 * (left + shift)
@@ -182,7 +167,7 @@ def place(starts: Array, v: int, instead: int, count: int, slope: float, left: i
 
 
 @njit(**OPTIONS)
-def add_one(memory: Array, start: int, part: float, left: int, right: int, sums: Array) -> None:  # noqa: PLR0917
+def add_one(memory, start, part, left, right, sums):
     """Add columns left … right - 1 of one view."""
     for i in range(3 * left, 3 * right):
         value = np.float32(memory[start + i])
@@ -191,15 +176,7 @@ def add_one(memory: Array, start: int, part: float, left: int, right: int, sums:
 
 
 @njit(**OPTIONS)
-def add(out: Array, sums: Array, weight: float) -> None:
-    """Add weight times a row of sums, both taps, to a row of the photo."""
-    here, after = sums[0, : out.size], sums[1, 3 : 3 + out.size]
-    for i in range(out.size):
-        out[i] += weight * (here[i] + after[i])
-
-
-@njit(**OPTIONS)
-def add_to_both(below: Array, above: Array, sums: Array, part: float) -> None:
+def add_to_both(below, above, sums, part):
     """Spread a row of sums over two rows of the photo: `below` gets 1 - part of it, `above` gets part. One pass."""
     here, after = sums[0, : below.size], sums[1, 3 : 3 + below.size]
     for i in range(below.size):
@@ -209,17 +186,7 @@ def add_to_both(below: Array, above: Array, sums: Array, part: float) -> None:
 
 
 @njit(**OPTIONS)
-def finish(
-    out: Array,
-    top: int,
-    bottom: int,
-    height: int,
-    slope: float,
-    weights: Array,
-    mask: Array,
-    encode: Array,
-    scale: float,
-) -> None:  # noqa: PLR0917
+def finish(out, top, bottom, height, slope, weights, mask, encode, scale):
     """Divide the sums of a block's rows by the weights of the taps that were there, and encode."""
     inverse = np.empty(3 * weights.shape[1], np.float32)
     known = False  # inside, where all rows of views have both taps, it is the same for every row
@@ -239,8 +206,8 @@ def finish(
 
 
 @njit(**OPTIONS)
-def invert_weights(y: int, height: int, slope: float, weights: Array, scale: float, inverse: Array) -> None:  # noqa: PLR0917
-    """Set inverse to scale over the weight of the taps that are there for row y; 0 where there is none, see the shell."""
+def invert_weights(y, height, slope, weights, scale, inverse):
+    """Set inverse to scale over the weight of the taps that are there for row y; 0 where there is none."""
     weight = np.zeros(weights.shape[1], np.float32)
     for u in range(weights.shape[0]):
         shift, part = split_shift(u, weights.shape[0], slope)
@@ -257,7 +224,15 @@ def invert_weights(y: int, height: int, slope: float, weights: Array, scale: flo
 
 
 @njit(**OPTIONS)
-def look_up(values: Array, table: Array, whole: bool, out: Array) -> None:
+def read_row(memory, start, steps, line):
+    """Set line to a row of pixels that do not lie side by side."""
+    for x in range(line.size // 3):
+        for c in range(3):
+            line[3 * x + c] = memory[start + x * steps[1] + c * steps[2]]
+
+
+@njit(**OPTIONS)
+def look_up(values, table, whole, out):
     """Set out to table(values): whole numbers index it, those of [0, 1] are interpolated in it."""
     if whole:
         for i in range(out.size):
