@@ -1,8 +1,8 @@
 """Shift-and-add beside the alternatives, in one run: `make bench`.
 
 The light fields are 7 x 7 views of 372 x 540 pixels, as the original's; four of them in turn, since one fits the cache.
-All views count, slopes are fractional. Each figure is the median of rounds in which every method has its turn, so that a
-busy machine slows all of them alike; targets are ratios, and nothing is asserted.
+All views count, slopes are fractional. Each figure is the median of rounds in which every method has its turn, so that
+a busy machine slows all of them alike; targets are ratios, and nothing is asserted.
 """
 
 import time
@@ -25,7 +25,7 @@ FAST, SLOW = 40, 3  # rounds
 
 
 def original(views: NDArray[np.uint8], slope: float) -> NDArray[Any]:
-    """The method that the project began from: scikit-image's warp, float64, a view at a time."""
+    """Do as the method that the project began from: scikit-image's warp, float64, a view at a time."""
     canvas = np.zeros((HEIGHT, WIDTH, 3))
     for u in range(GRID):
         for v in range(GRID):
@@ -102,9 +102,8 @@ def main() -> None:
     }
     ms = timed(fast, fields, FAST) | timed(slow, fields, SLOW)
     plain = ms["refocal, plain"]
-    print(
-        f"{GRID}x{GRID} x {HEIGHT} x {WIDTH}, {numba.get_num_threads()} threads, ms a slope (median), times our plain one"
-    )
+    threads = numba.get_num_threads()
+    print(f"{GRID}x{GRID} x {HEIGHT} x {WIDTH}, {threads} threads, ms a slope (median), times our plain one")
     for name, took in ms.items():
         print(f"  {name:30} {took:9.2f} {took / plain:9.2f}")
     print("target                                     wanted      found")

@@ -74,7 +74,7 @@ def closure_of(module: str) -> set[str]:
 
 def test_imports_go_down_only() -> None:
     for module in MODULES:
-        wing = (module.split(".") + [""])[1]
+        wing = [*module.split("."), ""][1]
         for name in imports_of(module):
             if name.startswith("refocal.") and wing in BELOW:
                 assert name.split(".")[1] in BELOW[wing], f"{module} imports {name}"

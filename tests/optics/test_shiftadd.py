@@ -136,17 +136,22 @@ def test_mirrored_cut_interleaved_and_read_only_views_give_what_their_copies_giv
     plain = np.ascontiguousarray(interleaved)
     np.save(tmp_path / "views.npy", plain)
     mapped = np.load(tmp_path / "views.npy", mmap_mode="r")
-    for views in (interleaved, plain[::-1, ::-1], plain[1:4, ::2], plain[:, :, 3:, 2:-1], mapped, mapped[:, ::-1]):
-        wanted = shift_and_add(np.ascontiguousarray(views), slope)
-        np.testing.assert_array_equal(shift_and_add(views, slope), wanted)
+    turned = plain[..., ::-1, :, ::-1], plain[:, :, :, ::-1]
+    kinds = (interleaved, interleaved[::-1, ::-1], plain[::-1, ::-1], plain[1:4, ::2], plain[:, :, 3:, 2:-1], *turned)
+    for views in (*kinds, mapped, mapped[:, ::-1], (plain / 255).astype(np.float32).transpose(1, 0, 3, 2, 4)):
+        for linear in (True, False):
+            wanted = shift_and_add(np.ascontiguousarray(views), slope, linear=linear)
+            np.testing.assert_allclose(shift_and_add(views, slope, linear=linear), wanted, rtol=0, atol=1e-6)
 
 
 def test_no_second_light_field_is_held() -> None:
     views = np.random.default_rng(2).integers(0, 256, (7, 7, 128, 160, 3), dtype=np.uint8)
-    for layout in (views, views[::-1, ::-1], views.astype(np.float32) / 255):
-        focal_stack(layout, [0.1, 0.2])  # compiled
+    mosaic = np.ascontiguousarray(views.transpose(2, 0, 3, 1, 4)).transpose(1, 3, 0, 2, 4)
+    cases = [(layout, linear) for layout in (views, views[::-1, ::-1], mosaic[::-1]) for linear in (True, False)]
+    for layout, linear in (*cases, (views.astype(np.float32) / 255, True)):
+        focal_stack(layout, [0.1, 0.2], linear=linear)  # compiled
         tracemalloc.start()
-        stack = focal_stack(layout, [0.1, 0.2])
+        stack = focal_stack(layout, [0.1, 0.2], linear=linear)
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert peak < 2 * stack.nbytes < layout.size

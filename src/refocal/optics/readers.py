@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from refocal.photo.images import read_image
 
 Grid = tuple[int, int]
-PICTURES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", ".ppm", ".pgm"})
+PICTURES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp"})
 RAW = frozenset({".lfp", ".lfr"})
 JPEG = frozenset({".jpg", ".jpeg"})
 TOLD = 0.12  # share of the differences' variance that tells of N; photographs stay below .05, rough mosaics reach .15

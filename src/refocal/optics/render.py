@@ -117,7 +117,7 @@ def _disk(diameter: float, pupil: Pupil) -> NDArray[np.float32]:
     return np.asarray(cells / count, dtype=np.float32)
 
 
-@njit(parallel=True, cache=True, fastmath={"contract"}, error_model="numpy")  # type: ignore[untyped-decorator]
+@njit(parallel=True, cache=True, fastmath={"contract"}, error_model="numpy")
 def _gather(light: NDArray[np.float32], blur: NDArray[np.float32], places: NDArray[np.float32]) -> NDArray[np.float32]:
     height, width = blur.shape
     out = np.empty_like(light)
@@ -149,6 +149,6 @@ def _gather(light: NDArray[np.float32], blur: NDArray[np.float32], places: NDArr
     return out
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+@njit(cache=True)
 def _nearest(place: float, count: int) -> int:
     return min(max(int(np.rint(place)), 0), count - 1)

@@ -116,12 +116,14 @@ def focal_stack(
     if not chosen.any():
         raise ValueError(f"mask leaves no view in the {pupil} pupil of {views.shape[0]} x {views.shape[1]} views")
     height, width = views.shape[2:4]
-    memory, places, row_step = _flat(views)
+    memory, places, strides = _flat(views)
     whole = views.dtype == np.uint8
     decode, encode = _tables(whole) if linear else (np.empty(0, np.float32), np.empty(0, np.float32))
+    if not linear and strides[1:] != (3, 1):  # the kernel then reads row by row, through a table: the identity
+        decode = np.linspace(0, 255 if whole else 1, 256 if whole else 2, dtype=np.float32)
     scale = np.float32(1 / 255 if whole and not linear else 1)
     out = np.empty((len(steps), height, 3 * width), np.float32)
-    kernel.average(memory, places, row_step, chosen, steps, (height, width), decode, encode, scale, out)
+    kernel.average(memory, places, strides, chosen, steps, decode, encode, scale, out)
     stack = out.reshape(len(steps), height, width, 3)
     for photo, slope in zip(stack, steps, strict=True):
         _fill_unseen(photo, views, slope, chosen)
@@ -149,14 +151,14 @@ def _checked(views: NDArray[Any], slopes: NDArray[np.float64], mask: NDArray[np.
     return mask
 
 
-def _flat(views: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64], int]:
-    """Return the memory that the views lie in, the place of each view's first pixel in it, and the step between rows.
+def _flat(views: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64], tuple[int, int, int]]:
+    """Return the memory that the views lie in, the place of each view's first number, and the steps inside a view.
 
-    Mirrored and cut grids are just other places. Numba reads flat memory fastest.
+    Mirrored and cut grids are just other places, mosaics have other steps. Numba reads flat memory fastest.
     """
     item = views.itemsize
-    if views.strides[4] != item or views.strides[3] != 3 * item or any(step % item for step in views.strides):
-        views = np.ascontiguousarray(views)
+    if any(step % item for step in views.strides):
+        views = np.ascontiguousarray(views)  # fields of records: rare, and nothing that is read from a file
     steps = np.array(views.strides) // item
     last = (np.array(views.shape) - 1) * steps
     first = int(np.minimum(last, 0).sum())  # of the lowest pixel in memory, seen from views[0, 0, 0, 0, 0]
@@ -165,7 +167,7 @@ def _flat(views: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64], int]:
     memory = np.lib.stride_tricks.as_strided(origin.reshape(-1)[:1], (span,), (item,), writeable=False)
     rows, columns = np.ogrid[: views.shape[0], : views.shape[1]]
     places = -first + rows * steps[0] + columns * steps[1]
-    return memory, places, int(steps[2])
+    return memory, places, (int(steps[2]), int(steps[3]), int(steps[4]))
 
 
 @cache
