@@ -63,7 +63,20 @@ def test_the_gate_holds_back_what_got_worse_and_nothing_else(
         return code, captured.out + captured.err
 
     code, said = gate()
+    assert (code, "dvc.lock is stale" in said) == (1, True)  # the pipeline has run, its lock is not committed
+    run("git", "checkout", "--quiet", "-b", "work")
+    commit()
+    code, said = gate()
     assert (code, "main has no metrics yet" in said) == (0, True)  # first landing
+    run("git", "branch", "--force", "main")
+
+    put_scores(30.1)
+    commit()  # without the lock
+    dvc("repro", "--quiet")  # as CI does: what lies here is current, what was committed is not
+    code, said = gate()
+    assert (code, "dvc.lock is stale" in said) == (1, True)
+    put_scores(30.0)
+    dvc("repro", "--quiet")
     commit()
 
     put_scores(29.6)

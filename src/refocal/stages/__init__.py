@@ -2,6 +2,7 @@
 
 import signal
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -16,6 +17,7 @@ def run(main: Callable[[], None]) -> NoReturn:
     more to save sets a handler of its own.
     """
     signal.signal(signal.SIGTERM, _terminated)
+    warnings.formatwarning = lambda message, *_, **__: f"warning: {message}\n"  # for people: no line of source
     stage = Path(sys.argv[0]).stem
     try:
         main()

@@ -10,11 +10,14 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from refocal.judging.gate import compare
 from refocal.params import read_params
 
-METRICS = "metrics.json"
+METRICS, LOCK = "metrics.json", "dvc.lock"
 Metrics = Mapping[str, float | None]
 
 
@@ -25,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     base = parser.parse_args(arguments).base
     try:
         tolerances = read_params().gate.tolerances
-        if not _lock_is_current():
+        if not (_lock_is_current() and _committed_lock_is_current()):
             print("gate: dvc.lock is stale: run `dvc repro`, and commit dvc.lock and metrics.json with the change")
             return 1
         old, new = _metrics_of(base)
@@ -45,7 +48,35 @@ def _lock_is_current() -> bool:
     done = _dvc("status", "--quiet")
     if done.returncode not in {0, 1}:  # 1: something changed; beyond it DVC itself failed
         raise ValueError(f"dvc status failed: {_last_line(done.stderr)}")
-    return done.returncode == 0 and Path("dvc.lock").is_file()
+    return done.returncode == 0 and Path(LOCK).is_file()
+
+
+def _committed_lock_is_current() -> bool:
+    """Tell whether the lock of the last commit names the inputs that this one was made from.
+
+    Where the pipeline has just run, as in CI, the lock that lies here is current whatever was committed. Outputs may
+    differ from machine to machine, so only what no stage makes is compared. While files are changed and not committed
+    there is nothing to say yet.
+    """
+    changed = _git("status", "--porcelain", "--untracked-files=no").stdout.splitlines()
+    if {line[3:] for line in changed} - {LOCK, METRICS}:
+        return True
+    committed = _git("show", f"HEAD:./{LOCK}")
+    return committed.returncode == 0 and _inputs(committed.stdout) == _inputs(Path(LOCK).read_text("utf-8"))
+
+
+def _inputs(lock: str) -> dict[str, Any]:
+    """Return command, parameters and the dependencies that no stage makes, by stage."""
+    stages = yaml.safe_load(lock)["stages"]
+    made = {out["path"] for stage in stages.values() for out in stage.get("outs", [])}
+    return {
+        name: (
+            stage["cmd"],
+            stage.get("params"),
+            {dep["path"]: dep["md5"] for dep in stage.get("deps", []) if dep["path"] not in made},
+        )
+        for name, stage in stages.items()
+    }
 
 
 def _metrics_of(base: str) -> tuple[Metrics, Metrics]:
@@ -60,6 +91,10 @@ def _metrics_of(base: str) -> tuple[Metrics, Metrics]:
 
 def _dvc(*arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run([sys.executable, "-m", "dvc", *arguments], capture_output=True, text=True, check=False)  # noqa: S603  DVC is ours, the revision one argument
+
+
+def _git(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)  # noqa: S603, S607  git is git
 
 
 def _last_line(text: str) -> str:
