@@ -10,8 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from refocal.optics.readers import PICTURES, RAW, Grid, as_view, read_file
-from refocal.photo.images import read_image
+from refocal.optics.readers import PICTURES, RAW, Grid, read_file, read_view
 
 # Names of views, most telling first: two numbers (of row and column, or the other way round), or one that counts on.
 NAMES = (
@@ -144,12 +143,12 @@ def _axis(values: list[int], path: Path, pattern: str | None) -> list[int]:
 def _read_views(files: list[list[Path]]) -> NDArray[Any]:
     """Read all views into one array, a few at a time."""
     flat = [file for row in files for file in row]
-    first = as_view(read_image(flat[0]).pixels)
+    first = read_view(flat[0])
     views = np.empty((len(files), len(files[0]), *first.shape), first.dtype)
     places = views.reshape(-1, *first.shape)
 
     def read(index: int) -> None:
-        view = as_view(read_image(flat[index]).pixels)
+        view = read_view(flat[index])
         if view.shape != first.shape or view.dtype != first.dtype:
             raise ValueError(
                 f"{flat[index]} is {view.shape[1]} x {view.shape[0]} {view.dtype}, "

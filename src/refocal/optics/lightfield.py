@@ -212,8 +212,8 @@ def _check_options(options: dict[str, Any], path: Path) -> None:
 def _grid(value: Any, name: str) -> Grid | None:
     if value is None:
         return None
-    pair = (value, value) if isinstance(value, int) else tuple(value)
-    if len(pair) != 2 or not all(isinstance(n, int) and 1 <= n <= 1024 for n in pair):
+    pair = tuple(value) if isinstance(value, (list, tuple)) else (value, value)
+    if len(pair) != 2 or not all(type(n) is int and 1 <= n <= 1024 for n in pair):  # True is no count
         raise ValueError(f"{name} must be N, or rows and columns of views, got {value!r}")
     return pair[0], pair[1]
 

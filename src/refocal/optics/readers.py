@@ -3,19 +3,23 @@
 Which way round the axes are is not decided here: see `LightField.open`.
 """
 
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from refocal.photo.images import read_image
+from refocal.photo.decoding import MAX_PIXELS
+from refocal.photo.images import checked_pixels, read_image
 
 Grid = tuple[int, int]
 PICTURES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp"})
 RAW = frozenset({".lfp", ".lfr"})
 JPEG = frozenset({".jpg", ".jpeg"})
-TOLD = 0.12  # share of the differences' variance that tells of N; photographs stay below .05, rough mosaics reach .15
+TOLD = 0.12  # share of the differences' variance that tells of N; photographs stay below .1, rough mosaics reach .15
+NEARLY = 0.65  # of the best: N itself tells .75 of its multiples in small pictures, its divisors .55 at most
 MOSAIC_PIXELS = 1 << 29  # a Lytro Illum's ESLF has 40 million pixels, a large one may have ten times as many
 
 
@@ -34,7 +38,10 @@ def read_file(path: Path, grid: Grid | None) -> NDArray[Any]:
             "and open the views or the ESLF picture that it writes"
         )
     if suffix in (".npy", ".npz"):
-        return read_array(path)
+        views = read_array(path)
+        if grid not in (None, views.shape[:2]):
+            raise ValueError(f"{path} holds {views.shape[0]} x {views.shape[1]} views, not {grid[0]} x {grid[1]}")
+        return views
     if suffix in PICTURES:
         return read_mosaic(path, grid)
     raise ValueError(f"{path} is no light field: a folder of views, a mosaic picture, .npy or .npz is read")
@@ -43,13 +50,17 @@ def read_file(path: Path, grid: Grid | None) -> NDArray[Any]:
 def read_array(path: Path) -> NDArray[Any]:
     """Read (U, V, H, W, 3) or (U, V, H, W) from .npy, memory-mapped, or from .npz (its only array, or "views")."""
     try:
-        loaded = np.load(path, mmap_mode="r" if path.suffix.lower() == ".npy" else None, allow_pickle=False)
-        if isinstance(loaded, np.lib.npyio.NpzFile):
-            with loaded:
-                names = [name for name in loaded.files if len(loaded.files) == 1 or name == "views"]
-                loaded = loaded[names[0] if names else "views"]
-    except (OSError, ValueError, EOFError, KeyError) as error:
-        raise ValueError(f"{path} cannot be read: {_line(error)}") from None
+        with path.open("rb") as file:  # which np.load would leave open where an archive is damaged
+            if zipped := file.read(2) == b"PK":
+                file.seek(0)
+                archive = np.load(file, allow_pickle=False)
+                loaded = archive[_only(archive.files)]
+        if not zipped:
+            loaded = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        # NumPy takes what is no array file for a pickle, and advises to load that
+        told = "it is no array file, or holds Python objects" if "allow_pickle" in str(error) else _line(error)
+        raise ValueError(f"{path} cannot be read: {told}") from None
     if loaded.ndim == 4:
         loaded = np.repeat(loaded[..., None], 3, axis=-1)
     if loaded.ndim != 5 or loaded.shape[-1] != 3 or 0 in loaded.shape:
@@ -57,7 +68,7 @@ def read_array(path: Path) -> NDArray[Any]:
     if loaded.dtype == np.uint8:
         whole: NDArray[Any] = np.asarray(loaded)
         return whole
-    if loaded.dtype == np.uint16:
+    if loaded.dtype.newbyteorder("=") == np.uint16:
         return np.asarray(loaded / np.float32(65535), np.float32)
     if loaded.dtype.kind != "f":
         raise ValueError(f"{path} holds {loaded.dtype}; uint8, uint16, or floats of [0, 1] are read")
@@ -71,7 +82,7 @@ def read_array(path: Path) -> NDArray[Any]:
 
 def read_mosaic(path: Path, grid: Grid | None) -> NDArray[Any]:
     """Read a lenslet mosaic (ESLF): view (u, v) is every U-th row from u on, every V-th column from v on."""
-    mosaic = as_view(read_image(path, max_pixels=MOSAIC_PIXELS).pixels)
+    mosaic = read_view(path, MOSAIC_PIXELS)
     height, width = mosaic.shape[:2]
     rows, columns = grid or find_grid(mosaic, path)
     if height % rows or width % columns:
@@ -92,31 +103,37 @@ def find_grid(mosaic: NDArray[Any], path: Path) -> Grid:
     """
     height, width = mosaic.shape[:2]
     grey = mosaic[..., 1].astype(np.float32)
-    told = {}
-    for n in range(2, 33):
-        if height % n == 0 and width % n == 0:
-            told[n] = min(_folded(np.sqrt(np.abs(np.diff(grey, axis=axis))).mean(axis=1 - axis), n) for axis in (0, 1))
-    if path.suffix.lower() in JPEG:
-        told = {n: share for n, share in told.items() if n % 8}  # its blocks have 8 x 8 pixels
+    signals = [np.sqrt(np.abs(np.diff(grey, axis=axis))).mean(axis=1 - axis) for axis in (0, 1)]
+    blocks = 16 if path.suffix.lower() in JPEG else 1  # of 8 x 8 pixels, of colour often 16 x 16
+    told = {
+        n: min(_folded(signal, n, blocks) for signal in signals)
+        for n in range(2, 33)
+        if height % n == 0 and width % n == 0
+    }
     best = max(told.values(), default=0.0)
     if best < TOLD:
         raise ValueError(
             f"{path}: found no N of N x N interleaved views in {height} x {width} pixels; say it (grid, --grid), "
             "unless this is an ordinary picture"
         )
-    n = min(n for n, share in told.items() if share > 0.9 * best)
+    n = min(n for n, share in told.items() if share > NEARLY * best)
     return n, n
 
 
-def _folded(signal: NDArray[np.float32], n: int) -> float:
-    """Return the share of a signal's variance, slow changes left aside, that repeats with period n."""
+def _folded(signal: NDArray[np.float32], n: int, blocks: int) -> float:
+    """Return the share of a signal's variance, slow changes and what repeats with blocks left aside, of period n."""
     smooth = np.convolve(signal, np.ones(64) / 64, mode="same")
     detail = (signal / np.maximum(smooth, 1e-6))[32:-32] if len(signal) > 128 else signal
+    variance = max(detail.var(), 1e-12)
+    if blocks > 1:
+        detail = detail - np.resize(
+            detail[: len(detail) // blocks * blocks].reshape(-1, blocks).mean(axis=0), len(detail)
+        )
     whole = detail[: len(detail) // n * n].reshape(-1, n)
     if len(whole) < 4:
         return 0.0
     noise = whole.var(axis=0, ddof=1).mean() / len(whole)  # what the means of any folding have by chance
-    return float(max(whole.mean(axis=0).var() - noise, 0) / max(detail.var(), 1e-12))
+    return float(max(whole.mean(axis=0).var() - noise, 0) / variance)
 
 
 def as_view(pixels: NDArray[Any]) -> NDArray[Any]:
@@ -125,6 +142,18 @@ def as_view(pixels: NDArray[Any]) -> NDArray[Any]:
     if colour.dtype == np.uint16:
         return (colour / np.float32(65535)).astype(np.float32)
     return colour
+
+
+def read_view(path: Path, max_pixels: int = MAX_PIXELS) -> NDArray[Any]:
+    """Read a picture as a view or a mosaic, (H, W, 3) uint8 or float32 in [0, 1]; a float TIFF may hold anything."""
+    return as_view(checked_pixels(read_image(path, max_pixels=max_pixels).pixels, str(path)))
+
+
+def _only(names: list[str]) -> str:
+    """Return the name of the array to read."""
+    if "views" in names or len(names) == 1:
+        return "views" if "views" in names else names[0]
+    raise ValueError(f"it holds {', '.join(names) or 'nothing'}; its only array, or one named views, is read")
 
 
 def _line(error: Exception) -> str:
