@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from refocal.optics.shiftadd import shift_and_add as shift_and_add
     from refocal.photo.refocuser import Refocuser as Refocuser
 
-__getattr__, __dir__, __all__ = lazy_loader.attach(
+_attach, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "optics.lightfield": ["LightField"],
@@ -24,5 +24,17 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "photo.refocuser": ["Refocuser"],
     },
 )
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name when it is first touched; what an extra would bring is said in one line."""
+    try:
+        return _attach(name)
+    except ImportError as error:
+        if error.name is None or error.name.split(".")[0] == "refocal":
+            raise  # ours: a bug, and its traceback is wanted
+        line = f"refocal.{name} needs the pipeline extra: pip install 'refocal[pipeline]' (no {error.name} here)"
+        raise ImportError(line, name=error.name) from None
+
 
 __version__ = "0.1.0"

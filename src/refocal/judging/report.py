@@ -4,6 +4,7 @@
 """
 
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -186,7 +187,9 @@ def main(arguments: Sequence[str]) -> int:
         print("usage: python -m refocal.judging.report METRICS.json", file=sys.stderr)
         return 2
     try:
-        print(tables(json.loads(Path(arguments[0]).read_text(encoding="utf-8"))))
+        print(tables(json.loads(Path(arguments[0]).read_text(encoding="utf-8"))), flush=True)
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except FileNotFoundError:
         print(f"no metrics at {arguments[0]}; `dvc repro` makes them", file=sys.stderr)
         return 2

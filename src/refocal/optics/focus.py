@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter, uniform_filter
+from scipy.ndimage import gaussian_filter, median_filter, uniform_filter
 
 from refocal.optics.sweep import Detail, cost_volume, detail_of, reference_view
 
@@ -17,6 +17,7 @@ from refocal.optics.sweep import Detail, cost_volume, detail_of, reference_view
 WIDEST = 0.08
 NARROWEST = 0.05  # px/view: a flat scene still gets a range to focus over
 CONFIDENT = 0.3
+ALIKE = 1 / 40  # of the span that was found: how far a pixel may be off the median of its surroundings
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ def find_range(
     Returns
     -------
     FocusRange
-        The 1st and 99th percentile of the disparity where it is known.
+        The 1st and 99th percentile of the disparity where it is known, weighted by confidence.
 
     Raises
     ------
@@ -194,11 +195,16 @@ def _best_agreement(views: NDArray[Any], mask: NDArray[np.bool_], step: int) -> 
 
 
 def _percentiles(disparity: NDArray[np.float32], confidence: NDArray[np.float32], edge: float) -> tuple[float, float]:
-    known = disparity[confidence > CONFIDENT]
-    if known.size < max(16, disparity.size // 500):
+    """Return the ends of what is known, each pixel counting by its confidence; lone outliers count for nothing."""
+    alike = np.abs(disparity - median_filter(disparity, 7)) < (disparity.max() - disparity.min()) * ALIKE
+    known = (confidence > CONFIDENT) & alike
+    if known.sum() < max(16, disparity.size // 500):
         raise ValueError("the views show too little texture, or fit together at no slope: no disparity can be told")
-    low, high = np.percentile(known, (edge, 100 - edge))
-    return float(low), float(high)
+    rising = np.argsort(disparity[known])
+    share = np.cumsum(confidence[known][rising], dtype=np.float64)
+    low, high = np.searchsorted(share, np.array([edge, 100 - edge]) / 100 * share[-1])
+    values = disparity[known][rising]
+    return float(values[low]), float(values[high])
 
 
 def _minimum(cost: NDArray[np.float32], slopes: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -136,7 +136,8 @@ class Refocuser:
         if self._warned or smallest <= aperture <= largest:
             return
         self._warned = True
-        why = "" if given else " (what photos of this size get; a smaller photo or an aperture of your own helps)"
+        helps = "larger" if aperture < smallest else "smaller"
+        why = "" if given else f" (what photos of this size get; a {helps} photo or an aperture of your own helps)"
         warnings.warn(
             f"aperture {aperture:.3g} px{why} lies outside the {smallest:.3g} to {largest:.3g} px of the training data",
             stacklevel=3,
