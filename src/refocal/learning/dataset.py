@@ -1,27 +1,58 @@
 """Crops of prepared scenes, each a function of seed and absolute index alone, so that training resumes exactly."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.nn import functional as F
 from torch.utils.data import Dataset, Sampler
 
 from refocal.optics.scenes import Scene
 
-Pair = tuple[Scene, int]  # a scene and the number of one of its levels
+Pair = tuple[Scene, int]  # a scene and the number of one of its levels; -1 where it has none
 
 # Memory maps that a process keeps open; each holds a file descriptor, of which a process often has but 1024.
 OPEN_SCENES = 200
 ORDER, CROP = 0, 1  # keep the random streams of one seed apart
+RENDERED_APERTURE = (0.01, 0.06)  # of the crop's side: what photos that have no focal stack are refocused with
+
+
+class Example(NamedTuple):
+    """A crop, or a batch of them with N in front of every shape.
+
+    Attributes
+    ----------
+    photo, target : tensor
+        (3, c, c) float32, sRGB in [0, 1]: a place, and the same place refocused.
+    sigma : tensor
+        (2,): focus in [-1, 1] and aperture in pixels.
+    disparity : tensor
+        (1, c, c) in units of focus; NaN where it is not known.
+    real : tensor
+        (), bool: whether `target` was seen by a camera; else it is still to be rendered from the disparity.
+    """
+
+    photo: torch.Tensor
+    target: torch.Tensor
+    sigma: torch.Tensor
+    disparity: torch.Tensor
+    real: torch.Tensor
 
 
 def trained_pairs(scenes: Sequence[Scene], split: str) -> list[Pair]:
     """Return the (scene, level) pairs of one split, only the levels that are trained on, by scene name and level."""
     chosen = sorted((scene for scene in scenes if scene.split == split), key=lambda scene: scene.name)
-    return [(scene, level) for scene in chosen for level, trained in enumerate(scene.trained) if trained]
+    return [(scene, level) for scene in chosen for level in _levels(scene)]
+
+
+def _levels(scene: Scene) -> list[int]:
+    if scene.kind == "rgbd":
+        return [-1]
+    return [level for level, trained in enumerate(scene.trained) if trained]
 
 
 def digest(scenes: Sequence[Scene]) -> str:
@@ -32,6 +63,7 @@ def digest(scenes: Sequence[Scene]) -> str:
         photo, stack = scene.photo(), scene.stack()
         middle = photo.shape[0] // 2
         mixed.update(repr(stack.shape).encode() + photo[middle].tobytes() + stack[:, middle].tobytes())
+        mixed.update(scene.disparity()[middle].tobytes())
     return mixed.hexdigest()
 
 
@@ -46,12 +78,13 @@ def check_sizes(pairs: Sequence[Pair], crop: int) -> None:
             )
 
 
-class Crops(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
-    """Random crops of (photo, target, sigma) by absolute index, which counts on over all epochs.
+class Crops(Dataset[Example]):
+    """Random crops by absolute index, which counts on over all epochs.
 
     Index i is position i % len(self) of epoch i // len(self). An epoch is a permutation of all (scene, trained level)
-    pairs of the training split, each taken `crops_per_pair` times. Order, place and flip derive from the seed and the
-    index, never from what was drawn before: a run that starts at index i sees what an uninterrupted one sees there.
+    pairs of the training split, each taken `crops_per_pair` times; a scene without a focal stack is one pair. Order,
+    place, size and flip derive from the seed and the index, never from what was drawn before: a run that starts at
+    index i sees what an uninterrupted one sees there.
 
     Parameters
     ----------
@@ -63,6 +96,11 @@ class Crops(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
         Not negative.
     crops_per_pair : int
         How often an epoch visits each pair.
+    zoom : float, optional
+        Crops are squares of a side between this share of the scene's short side and all of it, resized: a network that
+        looks for depth has to see much of the scene. None: `crop` pixels as they are.
+    kinds : mapping of str to float, optional
+        How often pairs of a kind of scene are visited, relative to `crops_per_pair`; 1 where nothing is said.
 
     Raises
     ------
@@ -74,40 +112,63 @@ class Crops(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
     Flips are left to right only: below is near and above is far in most photographs, a cue worth keeping.
     """
 
-    def __init__(self, scenes: Sequence[Scene], *, crop: int, seed: int = 0, crops_per_pair: int = 1) -> None:
+    def __init__(
+        self,
+        scenes: Sequence[Scene],
+        *,
+        crop: int,
+        seed: int,
+        crops_per_pair: int = 1,
+        zoom: float | None = None,
+        kinds: Mapping[str, float] | None = None,
+    ) -> None:
         self.pairs = trained_pairs(scenes, "train")
         if not self.pairs:
-            raise ValueError(f"no trained level in the training split of {len(scenes)} scenes: nothing to train on")
-        check_sizes(self.pairs, crop)
+            raise ValueError("no prepared scene of the split train: nothing to train on")
+        if zoom is None:
+            check_sizes(self.pairs, crop)
         self.scenes = list(dict.fromkeys(scene for scene, _ in self.pairs))
-        self.crop, self.seed, self.crops_per_pair = crop, seed, crops_per_pair
+        self.crop, self.seed, self.zoom = crop, seed, zoom
+        times = [max(1, round(crops_per_pair * (kinds or {}).get(scene.kind, 1))) for scene, _ in self.pairs]
+        self.visits = np.repeat(np.arange(len(self.pairs)), times)
 
     def __len__(self) -> int:
         """Return the number of crops in an epoch."""
-        return len(self.pairs) * self.crops_per_pair
+        return len(self.visits)
 
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return the crop at an absolute index.
-
-        Returns
-        -------
-        photo : tensor
-            (3, crop, crop) float32, sRGB in [0, 1].
-        target : tensor
-            (3, crop, crop): the same place, refocused.
-        sigma : tensor
-            (2,): focus in [-1, 1] and aperture in pixels.
-        """
+    def __getitem__(self, index: int) -> Example:
+        """Return the crop at an absolute index."""
         epoch, position = divmod(index, len(self))
-        scene, level = self.pairs[_order(self.seed, epoch, len(self))[position] // self.crops_per_pair]
-        photo, stack = _arrays(scene)
+        scene, level = self.pairs[self.visits[_order(self.seed, epoch, len(self))[position]]]
+        photo, stack, disparity = _arrays(scene)
         random = np.random.default_rng([self.seed, CROP, index])
-        top = int(random.integers(photo.shape[0] - self.crop + 1))
-        left = int(random.integers(photo.shape[1] - self.crop + 1))
+        short = min(photo.shape[:2])
+        side = self.crop if self.zoom is None else round(short * float(random.uniform(self.zoom, 1)))
+        top = int(random.integers(photo.shape[0] - side + 1))
+        left = int(random.integers(photo.shape[1] - side + 1))
         mirrored = bool(random.integers(2))
-        sigma = torch.tensor([scene.focus[level], scene.aperture], dtype=torch.float32)
-        place = slice(top, top + self.crop), slice(left, left + self.crop)
-        return _as_tensor(photo[place], mirrored), _as_tensor(stack[level][place], mirrored), sigma
+        place = slice(top, top + side), slice(left, left + side)
+        if level < 0:
+            focus, aperture = random.uniform(-1, 1), self.crop * float(random.uniform(*RENDERED_APERTURE))
+            target = photo[place]
+        else:
+            focus, aperture = scene.focus[level], scene.aperture * self.crop / side
+            target = stack[level][place]
+        known = torch.from_numpy(np.array(_turned(disparity[place], mirrored), np.float32))[None]
+        return Example(
+            resized(_as_tensor(photo[place], mirrored), self.crop),
+            resized(_as_tensor(target, mirrored), self.crop),
+            torch.tensor([focus, aperture], dtype=torch.float32),
+            F.interpolate(known[None], size=(self.crop, self.crop), mode="nearest-exact")[0],
+            torch.tensor(level >= 0),
+        )
+
+
+def resized(picture: torch.Tensor, side: int) -> torch.Tensor:
+    """(3, a, a) -> (3, side, side), antialiased."""
+    if picture.shape[-1] == side:
+        return picture
+    return F.interpolate(picture[None], size=(side, side), mode="bilinear", antialias=True)[0].clamp(0, 1)
 
 
 class IndexBatches(Sampler[list[int]]):
@@ -130,7 +191,7 @@ def centre_crops(pairs: Sequence[Pair], crop: int) -> tuple[torch.Tensor, torch.
     """Return the middle of each pair: photos and targets (N, 3, crop, crop) in [0, 1], sigmas (N, 2)."""
     photos, targets, sigmas = [], [], []
     for scene, level in pairs:
-        photo, stack = _arrays(scene)
+        photo, stack, _ = _arrays(scene)
         top, left = (photo.shape[0] - crop) // 2, (photo.shape[1] - crop) // 2
         place = slice(top, top + crop), slice(left, left + crop)
         photos.append(_as_tensor(photo[place], mirrored=False))
@@ -146,12 +207,15 @@ def _order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
 
 
 @lru_cache(maxsize=OPEN_SCENES)
-def _arrays(scene: Scene) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def _arrays(scene: Scene) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float16]]:
     """Open a scene's memory maps; every worker process has its own cache, so maps never travel between processes."""
-    return scene.photo(), scene.stack()
+    return scene.photo(), scene.stack(), scene.disparity()
 
 
 def _as_tensor(pixels: NDArray[np.uint8], mirrored: bool) -> torch.Tensor:
     """(c, c, 3) uint8, perhaps memory-mapped -> (3, c, c) float32 in [0, 1]; only the crop is read from the disk."""
-    turned = pixels[:, ::-1] if mirrored else pixels
-    return torch.from_numpy(np.array(turned.transpose(2, 0, 1), order="C")).float().div_(255)
+    return torch.from_numpy(np.array(_turned(pixels, mirrored).transpose(2, 0, 1), order="C")).float().div_(255)
+
+
+def _turned(pixels: NDArray[Any], mirrored: bool) -> NDArray[Any]:
+    return pixels[:, ::-1] if mirrored else pixels

@@ -6,7 +6,7 @@
         scene.json      focus levels, aperture, slope range, grid, source
         photo.npy       uint8 (H, W, 3): the centre view, sRGB
         stack.npy       uint8 (K, H, W, 3): focused at each of the K levels, rising
-        disparity.npy   float16 (H, W): of the centre view, in focus units (-1 farthest, +1 nearest)
+        disparity.npy   float16 (H, W): of the photo, in focus units (-1 farthest, +1 nearest), NaN where unknown
 
 Arrays are opened memory-mapped, so that crops of thousands of scenes cost no memory. A scene is written into a hidden
 directory beside its place and renamed: one that is there is whole.
@@ -26,6 +26,8 @@ from numpy.typing import NDArray
 VERSION = 1
 MANIFEST, SCENE = "manifest.json", "scene.json"
 PHOTO, STACK, DISPARITY = "photo.npy", "stack.npy", "disparity.npy"
+Kind = Literal["light_field", "focal_stack", "rgbd"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
@@ -48,6 +50,8 @@ class Scene:
         (far, near) in px/view: the slopes of focus -1 and +1.
     grid
         (U, V): how many views it was made of.
+    kind
+        What it was made of. "rgbd", a photo and its disparity, has no focal stack: K is 0.
     """
 
     path: Path
@@ -60,6 +64,7 @@ class Scene:
     slope_range: tuple[float, float]
     grid: tuple[int, int]
     source: str
+    kind: Kind = "light_field"
 
     def photo(self) -> NDArray[np.uint8]:
         """Return the all-in-focus photo, uint8 (H, W, 3) sRGB, memory-mapped."""
@@ -70,7 +75,7 @@ class Scene:
         return _mapped(self.path / STACK, "uint8", (len(self.focus), None, None, 3))
 
     def disparity(self) -> NDArray[np.float16]:
-        """Return the photo's disparity in focus units, float16 (H, W), memory-mapped; positive = nearer."""
+        """Return the photo's disparity in focus units, float16 (H, W), memory-mapped; larger = nearer, NaN = unknown."""
         return _mapped(self.path / DISPARITY, "float16", (None, None))
 
     @property
@@ -93,6 +98,7 @@ def write_scene(
     grid: tuple[int, int],
     group: str | None = None,
     source: str = "",
+    kind: Kind = "light_field",
     about: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write one scene, whole or not at all; see `Scene`. No `group`: one of its own. `about`: further provenance.
@@ -112,14 +118,17 @@ def write_scene(
         "slope_range": tuple(float(slope) for slope in slope_range),
         "grid": tuple(int(views) for views in grid),
         "source": source,
+        "kind": kind,
         "about": dict(about or {}),
     }
     _check_facts(facts, f"scene {name}")
     for file, pixels, shape in ((PHOTO, photo, (*photo.shape[:2], 3)), (STACK, stack, (len(levels), *photo.shape))):
         if pixels.shape != shape or pixels.dtype != np.uint8:
             raise ValueError(f"scene {name}: {file} must be uint8 {shape}, got {pixels.dtype} {pixels.shape}")
-    if disparity.shape != photo.shape[:2] or not np.isfinite(disparity).all():
-        raise ValueError(f"scene {name}: disparity must be finite and {photo.shape[:2]}, got {disparity.shape}")
+    if disparity.shape != photo.shape[:2] or np.isinf(disparity).any() or np.isnan(disparity).all():
+        raise ValueError(
+            f"scene {name}: disparity must be {photo.shape[:2]}, finite or NaN, and known somewhere, got {disparity.shape}"
+        )
     target = Path(root) / name
     beside = target.with_name(f".{name}.partial")
     shutil.rmtree(beside, ignore_errors=True)  # left by a killed run
@@ -180,7 +189,7 @@ def read_scenes(root: str | Path, split: str | None = None) -> list[Scene]:
 
 def _read_scene(path: Path, split: Split) -> Scene:
     facts = _read_facts(path / SCENE)
-    known = {key: facts[key] for key in ("group", "aperture", "source")}
+    known = {key: facts[key] for key in ("group", "aperture", "source")} | {"kind": facts.get("kind", KINDS[0])}
     known |= {key: tuple(facts[key]) for key in ("focus", "trained", "slope_range", "grid")}
     scene = Scene(path=path, name=path.name, split=split, **known)
     sizes = {scene.photo().shape[:2], scene.stack().shape[1:3], scene.disparity().shape}
@@ -218,7 +227,11 @@ def _check_facts(facts: Mapping[str, Any], where: str) -> None:
         _ = str(facts["group"]), str(facts["source"])
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{where} is damaged: {type(error).__name__} {error}") from None
-    if not focus or focus != sorted(set(focus)) or not -1 <= focus[0] <= focus[-1] <= 1:
+    if facts.get("kind", KINDS[0]) not in KINDS:
+        raise ValueError(f"{where}: kind must be one of {', '.join(KINDS)}, got {facts['kind']!r}")
+    if not focus and facts.get("kind") == "rgbd":
+        pass  # photo and disparity alone
+    elif not focus or focus != sorted(set(focus)) or not -1 <= focus[0] <= focus[-1] <= 1:
         raise ValueError(f"{where}: focus levels must rise within [-1, 1], got {focus}")
     if len(trained) != len(focus):
         raise ValueError(f"{where}: trained must say yes or no for each of {len(focus)} levels, got {len(trained)}")
