@@ -1,7 +1,7 @@
 """Crops of prepared scenes, each a function of seed and absolute index alone, so that training resumes exactly."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -99,8 +99,11 @@ class Crops(Dataset[Example]):
     zoom : float, optional
         Crops are squares of a side between this share of the scene's short side and all of it, resized: a network that
         looks for depth has to see much of the scene. None: `crop` pixels as they are.
-    kinds : mapping of str to float, optional
-        How often pairs of a kind of scene are visited, relative to `crops_per_pair`; 1 where nothing is said.
+    weights : mapping of str to float, optional
+        How often pairs are visited relative to `crops_per_pair`, by the collection that they come from or else by their
+        kind; 1 where nothing is said. Below 1, some are not visited.
+    jitter : float
+        Exposure, colour balance and gamma vary by up to about this share.
 
     Raises
     ------
@@ -120,7 +123,8 @@ class Crops(Dataset[Example]):
         seed: int,
         crops_per_pair: int = 1,
         zoom: float | None = None,
-        kinds: Mapping[str, float] | None = None,
+        weights: Mapping[str, float] | None = None,
+        jitter: float = 0,
     ) -> None:
         self.pairs = trained_pairs(scenes, "train")
         if not self.pairs:
@@ -128,9 +132,8 @@ class Crops(Dataset[Example]):
         if zoom is None:
             check_sizes(self.pairs, crop)
         self.scenes = list(dict.fromkeys(scene for scene, _ in self.pairs))
-        self.crop, self.seed, self.zoom = crop, seed, zoom
-        times = [max(1, round(crops_per_pair * (kinds or {}).get(scene.kind, 1))) for scene, _ in self.pairs]
-        self.visits = np.repeat(np.arange(len(self.pairs)), times)
+        self.crop, self.seed, self.zoom, self.jitter = crop, seed, zoom, jitter
+        self.visits = visits([scene for scene, _ in self.pairs], crops_per_pair, weights or {})
 
     def __len__(self) -> int:
         """Return the number of crops in an epoch."""
@@ -155,13 +158,39 @@ class Crops(Dataset[Example]):
             focus, aperture = scene.focus[level], scene.aperture * self.crop / side
             target = stack[level][place]
         known = torch.from_numpy(np.array(_turned(disparity[place], mirrored), np.float32))[None]
+        look = _look(random, self.jitter)
         return Example(
-            resized(_as_tensor(photo[place], mirrored), self.crop),
-            resized(_as_tensor(target, mirrored), self.crop),
+            look(resized(_as_tensor(photo[place], mirrored), self.crop)),
+            look(resized(_as_tensor(target, mirrored), self.crop)),
             torch.tensor([focus, aperture], dtype=torch.float32),
             F.interpolate(known[None], size=(self.crop, self.crop), mode="nearest-exact")[0],
             torch.tensor(level >= 0),
         )
+
+
+def visits(scenes: Sequence[Scene], times: int, weights: Mapping[str, float]) -> NDArray[np.intp]:
+    """Return the numbers of the scenes, each as often as an epoch visits it; fractions are spread evenly."""
+    share = [times * weights.get(scene.source.split("/")[0], weights.get(scene.kind, 1)) for scene in scenes]
+    ends = np.floor(np.cumsum([0.0, *share]) + 1e-6).astype(int)
+    chosen = np.repeat(np.arange(len(scenes)), np.diff(ends))
+    if not len(chosen):
+        raise ValueError(f"weights {dict(weights)} leave no scene to train on")
+    return chosen
+
+
+def _look(random: np.random.Generator, jitter: float) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Return a change of exposure, colour balance and gamma, the same for photo and target; rarely to grey."""
+    if not jitter:
+        return lambda picture: picture
+    gain = torch.tensor(np.exp(random.uniform(-jitter, jitter, (3, 1, 1)) / 2), dtype=torch.float32)
+    gamma = float(np.exp(random.uniform(-jitter, jitter)))
+    grey = bool(random.random() < jitter / 4)
+
+    def look(picture: torch.Tensor) -> torch.Tensor:
+        picture = (picture**gamma * gain).clamp(0, 1)
+        return picture.mean(0, keepdim=True).expand(3, -1, -1).contiguous() if grey else picture
+
+    return look
 
 
 def resized(picture: torch.Tensor, side: int) -> torch.Tensor:
@@ -187,16 +216,22 @@ class IndexBatches(Sampler[list[int]]):
             yield list(range(step * self.size, (step + 1) * self.size))
 
 
-def centre_crops(pairs: Sequence[Pair], crop: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return the middle of each pair: photos and targets (N, 3, crop, crop) in [0, 1], sigmas (N, 2)."""
+def centre_crops(
+    pairs: Sequence[Pair], crop: int, *, whole: bool = False
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return the middle of each pair: photos and targets (N, 3, crop, crop) in [0, 1], sigmas (N, 2).
+
+    `whole`: of the largest square, resized.
+    """
     photos, targets, sigmas = [], [], []
     for scene, level in pairs:
         photo, stack, _ = _arrays(scene)
-        top, left = (photo.shape[0] - crop) // 2, (photo.shape[1] - crop) // 2
-        place = slice(top, top + crop), slice(left, left + crop)
-        photos.append(_as_tensor(photo[place], mirrored=False))
-        targets.append(_as_tensor(stack[level][place], mirrored=False))
-        sigmas.append([scene.focus[level], scene.aperture])
+        side = min(photo.shape[:2]) if whole else crop
+        top, left = (photo.shape[0] - side) // 2, (photo.shape[1] - side) // 2
+        place = slice(top, top + side), slice(left, left + side)
+        photos.append(resized(_as_tensor(photo[place], mirrored=False), crop))
+        targets.append(resized(_as_tensor(stack[level][place], mirrored=False), crop))
+        sigmas.append([scene.focus[level], scene.aperture * crop / side])
     return torch.stack(photos), torch.stack(targets), torch.tensor(sigmas, dtype=torch.float32)
 
 

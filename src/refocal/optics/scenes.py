@@ -75,7 +75,7 @@ class Scene:
         return _mapped(self.path / STACK, "uint8", (len(self.focus), None, None, 3))
 
     def disparity(self) -> NDArray[np.float16]:
-        """Return the photo's disparity in focus units, float16 (H, W), memory-mapped; larger = nearer, NaN = unknown."""
+        """Return the photo's disparity in focus units, float16 (H, W), memory-mapped; larger = nearer."""
         return _mapped(self.path / DISPARITY, "float16", (None, None))
 
     @property
@@ -126,9 +126,7 @@ def write_scene(
         if pixels.shape != shape or pixels.dtype != np.uint8:
             raise ValueError(f"scene {name}: {file} must be uint8 {shape}, got {pixels.dtype} {pixels.shape}")
     if disparity.shape != photo.shape[:2] or np.isinf(disparity).any() or np.isnan(disparity).all():
-        raise ValueError(
-            f"scene {name}: disparity must be {photo.shape[:2]}, finite or NaN, and known somewhere, got {disparity.shape}"
-        )
+        raise ValueError(f"scene {name}: disparity must be finite or NaN, {photo.shape[:2]}, got {disparity.shape}")
     target = Path(root) / name
     beside = target.with_name(f".{name}.partial")
     shutil.rmtree(beside, ignore_errors=True)  # left by a killed run

@@ -5,6 +5,7 @@ the nearest; D planes of g; sigma = (focus, aperture / aperture scale), as for t
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -81,14 +82,14 @@ class Lens(nn.Module):
         disparity: Tensor = self.analyser(photo)
         return disparity
 
-    def render(self, photo: Tensor, disparity: Tensor, sigma: Tensor) -> Tensor:
+    def render(self, photo: Tensor, disparity: Tensor, sigma: Tensor, *, refine: bool = True) -> Tensor:
         """Refocus a photo (N, 3, H, W) in [-1, 1] whose disparity (N, 1, H, W) is known; as `forward`."""
         focus, aperture = sigma[:, 0, None, None, None], sigma[:, 1, None, None, None]
         blur = self.blur_scale * aperture * (focus - disparity) / 2
         srgb = (photo.float() + 1) / 2
         light = self.renderer(expand(to_linear(srgb), self.highlights), blur.float())
         made = to_srgb(compress(light, self.highlights).clamp(0, 1)) * 2 - 1
-        if self.refiner is not None:
+        if self.refiner is not None and refine:
             change = self.refiner(torch.cat([made, photo, blur / 8, blur.abs() / 8], 1))
             made = (made + change.to(made.dtype) * aperture.clamp(0, 1)).clamp(-1, 1)
         return made
@@ -105,7 +106,7 @@ class Analyser(nn.Module):
             nn.Sequential(*(Block(width) for _ in range(count)))
             for width, count in zip(widths, config.blocks, strict=True)
         )
-        pairs = list(zip(widths, widths[1:], strict=False))
+        pairs = list(pairwise(widths))
         self.downs = nn.ModuleList(nn.Conv2d(a, b, kernel_size=3, stride=2, padding=1) for a, b in pairs)
         self.whole = nn.Sequential(nn.Linear(widths[-1], widths[-1]), nn.GELU(), nn.Linear(widths[-1], widths[-1]))
         self.ups = nn.ModuleList(nn.Conv2d(a + b, a, kernel_size=1) for a, b in pairs)
@@ -149,7 +150,7 @@ class Block(nn.Module):
 
 
 class Norm(nn.Module):
-    """Layer norm over the channels of each pixel: no statistics of batch or picture, so tiles and sizes don't matter."""
+    """Layer norm over the channels of each pixel: no statistics of batch or picture, so sizes don't matter."""
 
     def __init__(self, width: int) -> None:
         super().__init__()

@@ -1,13 +1,13 @@
 """The lens, differentiable: a sharp photo and its disparity to the photo that a lens focused elsewhere takes.
 
-Notation as in `optics.render`: g disparity in units of focus (-1 farthest, +1 nearest), F focus, A aperture. A pixel has
-the signed blur diameter b = A (F - g) / 2: positive behind the focus, negative before it.
+Notation as in `optics.render`: g disparity in units of focus (-1 farthest, +1 nearest), F focus, A aperture. A pixel
+has the signed blur diameter b = A (F - g) / 2: positive behind the focus, negative before it.
 
 Light is sorted into levels of b, nearest first; between two levels it is shared, so that the picture changes
 continuously with F, A and g. Each level is blurred with its disk, strong blurs at reduced size, together with its
 coverage, and laid behind what lies before it: a level gives what its coverage allows and what nearer ones have left.
-What no level covers, behind the edge of something near, is made up by dividing by the sum (the compositional renderer of
-Srinivasan et al., CVPR 2018, with occlusion). Kernels are constants, so it all exports as convolutions.
+What no level covers, behind the edge of something near, is made up by dividing by the sum (the compositional renderer
+of Srinivasan et al., CVPR 2018, with occlusion). Kernels are constants, so it all exports as convolutions.
 """
 
 import math
@@ -19,7 +19,8 @@ from torch.nn import functional as F
 
 Pupil = Literal["circular", "square"]
 LEVELS = (0.0, 1.5, 3.0, 4.5, 6.5, 9.0, 12.5, 17.0, 24.0, 34.0, 48.0)  # px of blur; beyond the last it grows no more
-SHARP_LEVELS = ((7.0, 1), (13.0, 2), (26.0, 4), (math.inf, 8))  # up to which blur, at which part of the size
+PARTS = ((7.0, 1), (13.0, 2), (26.0, 4), (math.inf, 8))  # up to which blur, at which part of the size
+LARGEST_PART = PARTS[-1][1]
 FINE = 16  # samples a pixel and direction, of a kernel's edge
 
 
@@ -73,8 +74,11 @@ class Renderer(nn.Module):
             return layer
         disk = self.get_buffer(f"kernel{LEVELS.index(level)}")
         part, (height, width) = reduction(level), layer.shape[-2:]
+        layer = layer.contiguous(memory_format=torch.channels_last)  # four to forty times faster on a CPU
+        if height % part or width % part:  # never in an exported file: sizes are multiples there
+            layer = F.pad(layer, (0, -width % part, 0, -height % part))
         if part > 1:
-            layer = F.avg_pool2d(F.pad(layer, (0, -width % part, 0, -height % part)), part)
+            layer = F.avg_pool2d(layer, part)
         weight = disk.to(layer.dtype)[None, None].expand(layer.shape[1], 1, -1, -1)
         layer = F.conv2d(layer, weight, padding=disk.shape[0] // 2, groups=layer.shape[1])
         if part > 1:
@@ -95,7 +99,7 @@ def _share(blur: Tensor, levels: tuple[float, ...], place: int) -> Tensor:
 
 def reduction(level: float) -> int:
     """Return at which part of the size a blur is computed: its disk then has at most about 7 x 7 pixels."""
-    return next(part for most, part in SHARP_LEVELS if level <= most)
+    return next(part for most, part in PARTS if level <= most)
 
 
 def kernel(level: float, part: int, pupil: Pupil) -> Tensor:
@@ -111,16 +115,17 @@ def kernel(level: float, part: int, pupil: Pupil) -> Tensor:
     side = 2 * half + 1
     at = (torch.arange(side * FINE, dtype=torch.float64) + 0.5) / FINE - side / 2
     rows, columns = at[:, None], at[None]
-    inside = rows**2 + columns**2 <= radius**2 if pupil == "circular" else torch.maximum(rows.abs(), columns.abs()) <= radius
+    away = torch.hypot(rows, columns) if pupil == "circular" else torch.maximum(rows.abs(), columns.abs())
+    inside = away <= radius
     weights = inside.double().reshape(side, FINE, side, FINE).mean((1, 3))
     return (weights / weights.sum()).float()
 
 
 def to_linear(srgb: Tensor) -> Tensor:
-    """sRGB to linear light (IEC 61966-2-1), [0, 1]."""
+    """Decode sRGB in [0, 1] to linear light (IEC 61966-2-1)."""
     return torch.where(srgb <= 0.04045, srgb / 12.92, ((srgb.clamp(min=0.04045) + 0.055) / 1.055) ** 2.4)
 
 
 def to_srgb(light: Tensor) -> Tensor:
-    """Linear light to sRGB (IEC 61966-2-1), [0, 1]."""
+    """Encode linear light in [0, 1] as sRGB (IEC 61966-2-1)."""
     return torch.where(light <= 0.0031308, light * 12.92, 1.055 * light.clamp(min=0.0031308) ** (1 / 2.4) - 0.055)
