@@ -44,6 +44,7 @@ class Stack(Section):
     slope_range: tuple[float, float] | None = None  # (far, near) in px/view for all; None: each by plane sweep
     pupil: Literal["circular", "square"] = "circular"
     linear: bool = True
+    stack_side: Annotated[int, Field(ge=32)] = 512  # short side that slices of focal stacks are reduced to
     split: Split = Split()
     workers: Annotated[int, Field(ge=0)] = 0  # processes; 0: one a core
     on_error: Literal["skip", "stop"] = "stop"
