@@ -81,8 +81,13 @@ def build_run(config: TrainConfig, device: torch.device, aperture_scale: float =
     if config.epochs + config.epochs_decay < 1:
         raise ValueError("epochs + epochs_decay = 0: at least one epoch is needed to train")
     weights = config.losses
-    if not (weights.adversarial or weights.perceptual or weights.l1 or weights.disparity):
-        raise ValueError("losses adversarial, perceptual, l1 and disparity all have weight 0: one must be above 0")
+    if not (
+        weights.adversarial or weights.perceptual or weights.l1 or (weights.disparity and config.network == "lens")
+    ):
+        raise ValueError(
+            "losses adversarial, perceptual and l1 (and disparity, of the network lens) all have weight 0: "
+            "one must be above 0"
+        )
     generator = build_generator(config.network, config.unet, config.lens, aperture_scale)
     if config.init is not None:
         _start_from(generator, config.init)
@@ -209,7 +214,8 @@ class _Generate(nn.Module):
             return photo, found
         tell = (torch.rand(len(photo), 1, 1, 1) < self.told).to(photo.device) & known.isfinite()
         used = torch.where(tell, known.nan_to_num(), found)
-        return self.generator.render(photo, used, sigma), found
+        with torch.autocast(photo.device.type, enabled=False):  # pictures want more than the 8 bits of bfloat16
+            return self.generator.render(photo, used.float(), sigma), found
 
 
 @torch.no_grad()
