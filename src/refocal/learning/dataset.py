@@ -1,7 +1,7 @@
 """Crops of prepared scenes, each a function of seed and absolute index alone, so that training resumes exactly."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -9,15 +9,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
+from refocal.learning.sampling import CROP, Pair, check_sizes, order, trained_pairs, visits
 from refocal.optics.scenes import Scene
-
-Pair = tuple[Scene, int]  # a scene and the number of one of its levels; -1 where it has none
 
 # Memory maps that a process keeps open; each holds a file descriptor, of which a process often has but 1024.
 OPEN_SCENES = 200
-ORDER, CROP = 0, 1  # keep the random streams of one seed apart
 RENDERED_APERTURE = (0.01, 0.06)  # of the crop's side: what photos that have no focal stack are refocused with
 
 
@@ -43,18 +41,6 @@ class Example(NamedTuple):
     real: torch.Tensor
 
 
-def trained_pairs(scenes: Sequence[Scene], split: str) -> list[Pair]:
-    """Return the (scene, level) pairs of one split, only the levels that are trained on, by scene name and level."""
-    chosen = sorted((scene for scene in scenes if scene.split == split), key=lambda scene: scene.name)
-    return [(scene, level) for scene in chosen for level in _levels(scene)]
-
-
-def _levels(scene: Scene) -> list[int]:
-    if scene.kind == "rgbd":
-        return [-1]
-    return [level for level, trained in enumerate(scene.trained) if trained]
-
-
 def digest(scenes: Sequence[Scene]) -> str:
     """Return a digest of scenes: all that is said of them, and the middle row of their pictures, which costs little."""
     mixed = hashlib.sha256()
@@ -65,17 +51,6 @@ def digest(scenes: Sequence[Scene]) -> str:
         mixed.update(repr(stack.shape).encode() + photo[middle].tobytes() + stack[:, middle].tobytes())
         mixed.update(scene.disparity()[middle].tobytes())
     return mixed.hexdigest()
-
-
-def check_sizes(pairs: Sequence[Pair], crop: int) -> None:
-    """Raise a ValueError that names the first scene that is smaller than a crop."""
-    for scene in {scene.name: scene for scene, _ in pairs}.values():
-        height, width = scene.photo().shape[:2]
-        if min(height, width) < crop:
-            raise ValueError(
-                f"scene {scene.name} is {height} x {width} pixels, smaller than crop = {crop}: "
-                f"at most crop = {min(height, width)} fits it"
-            )
 
 
 class Crops(Dataset[Example]):
@@ -142,7 +117,7 @@ class Crops(Dataset[Example]):
     def __getitem__(self, index: int) -> Example:
         """Return the crop at an absolute index."""
         epoch, position = divmod(index, len(self))
-        scene, level = self.pairs[self.visits[_order(self.seed, epoch, len(self))[position]]]
+        scene, level = self.pairs[self.visits[order(self.seed, epoch, len(self))[position]]]
         photo, stack, disparity = _arrays(scene)
         random = np.random.default_rng([self.seed, CROP, index])
         short = min(photo.shape[:2])
@@ -168,16 +143,6 @@ class Crops(Dataset[Example]):
         )
 
 
-def visits(scenes: Sequence[Scene], times: int, weights: Mapping[str, float]) -> NDArray[np.intp]:
-    """Return the numbers of the scenes, each as often as an epoch visits it; fractions are spread evenly."""
-    share = [times * weights.get(scene.source.split("/")[0], weights.get(scene.kind, 1)) for scene in scenes]
-    ends = np.floor(np.cumsum([0.0, *share]) + 1e-6).astype(int)
-    chosen = np.repeat(np.arange(len(scenes)), np.diff(ends))
-    if not len(chosen):
-        raise ValueError(f"weights {dict(weights)} leave no scene to train on")
-    return chosen
-
-
 def _look(random: np.random.Generator, jitter: float) -> Callable[[torch.Tensor], torch.Tensor]:
     """Return a change of exposure, colour balance and gamma, the same for photo and target; rarely to grey."""
     if not jitter:
@@ -200,22 +165,6 @@ def resized(picture: torch.Tensor, side: int) -> torch.Tensor:
     return F.interpolate(picture[None], size=(side, side), mode="bilinear", antialias=True)[0].clamp(0, 1)
 
 
-class IndexBatches(Sampler[list[int]]):
-    """Batches of absolute indices, from step `first` up to step `steps`: batch k is k * size … (k + 1) * size - 1."""
-
-    def __init__(self, *, first: int, steps: int, size: int) -> None:
-        self.first, self.steps, self.size = first, steps, size
-
-    def __len__(self) -> int:
-        """Return the number of batches left."""
-        return self.steps - self.first
-
-    def __iter__(self) -> Iterator[list[int]]:
-        """Yield the batches in order."""
-        for step in range(self.first, self.steps):
-            yield list(range(step * self.size, (step + 1) * self.size))
-
-
 def centre_crops(
     pairs: Sequence[Pair], crop: int, *, whole: bool = False
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -233,12 +182,6 @@ def centre_crops(
         targets.append(resized(_as_tensor(stack[level][place], mirrored=False), crop))
         sigmas.append([scene.focus[level], scene.aperture * crop / side])
     return torch.stack(photos), torch.stack(targets), torch.tensor(sigmas, dtype=torch.float32)
-
-
-@lru_cache(maxsize=2)  # a batch may reach over the end of an epoch
-def _order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
-    """Return the permutation of an epoch."""
-    return np.random.default_rng([seed, ORDER, epoch]).permutation(count)
 
 
 @lru_cache(maxsize=OPEN_SCENES)

@@ -81,9 +81,8 @@ def build_run(config: TrainConfig, device: torch.device, aperture_scale: float =
     if config.epochs + config.epochs_decay < 1:
         raise ValueError("epochs + epochs_decay = 0: at least one epoch is needed to train")
     weights = config.losses
-    if not (
-        weights.adversarial or weights.perceptual or weights.l1 or (weights.disparity and config.network == "lens")
-    ):
+    looked_at = weights.disparity if config.network == "lens" else 0.0
+    if not (weights.adversarial or weights.perceptual or weights.l1 or looked_at):
         raise ValueError(
             "losses adversarial, perceptual and l1 (and disparity, of the network lens) all have weight 0: "
             "one must be above 0"

@@ -1,15 +1,11 @@
 """The training: a conditional GAN on (photo, focus, aperture) -> refocused photo, in one explicit loop."""
 
 import math
-import signal
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -19,8 +15,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from refocal.learning.checkpoints import Run, fingerprint, load_checkpoint, save_beside, save_checkpoint
-from refocal.learning.dataset import Crops, Example, IndexBatches, digest
+from refocal.learning.dataset import Crops, Example, digest
 from refocal.learning.gan import TrainConfig, build_run, choose_device, gan_step, set_learning_rate
+from refocal.learning.sampling import IndexBatches
+from refocal.learning.stopping import leave_signals_to_the_parent, stop_signals
 from refocal.learning.validation import Examples, picture, refocus, scores
 from refocal.optics.scenes import Scene
 
@@ -172,7 +170,7 @@ def _batches(crops: Crops, config: TrainConfig, *, first: int, steps: int, pin: 
         prefetch_factor=4 if config.workers else None,
         pin_memory=pin,
         generator=torch.Generator(),  # its own: the networks' random numbers go on as if there were no loader
-        worker_init_fn=_leave_signals_to_the_parent,
+        worker_init_fn=leave_signals_to_the_parent,
     )
 
 
@@ -202,29 +200,6 @@ def _check_weights(run: Run) -> None:
                 f"training stopped at step {run.step}: weights of the {name} are not finite; "
                 "a lower learning_rate or other loss weights may help"
             )
-
-
-@contextmanager
-def stop_signals() -> Iterator[list[int]]:
-    """Collect SIGTERM and SIGINT in a list instead of dying of them; a thread other than the main changes nothing."""
-    caught: list[int] = []
-
-    def remember(number: int, _frame: FrameType | None) -> None:
-        caught.append(number)
-
-    main = threading.current_thread() is threading.main_thread()
-    before = {number: signal.signal(number, remember) for number in (signal.SIGTERM, signal.SIGINT) if main}
-    try:
-        yield caught
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _leave_signals_to_the_parent(_worker: int) -> None:
-    """Keep a reader of crops alive when its whole process group is told to stop: the parent still saves."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def about(crops: Crops, config: TrainConfig, steps: int) -> dict[str, Any]:

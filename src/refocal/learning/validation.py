@@ -8,7 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from refocal.learning.dataset import centre_crops, check_sizes, trained_pairs
+from refocal.learning.dataset import centre_crops
+from refocal.learning.sampling import check_sizes, trained_pairs
 from refocal.optics.scenes import Scene
 
 MOST = 48  # crops looked at, evenly over scenes and levels: a look must stay cheap beside the training

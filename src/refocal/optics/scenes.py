@@ -12,7 +12,6 @@ Arrays are opened memory-mapped, so that crops of thousands of scenes cost no me
 directory beside its place and renamed: one that is there is whole.
 """
 
-import json
 import math
 import shutil
 from collections.abc import Iterable, Mapping
@@ -23,11 +22,10 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-VERSION = 1
+from refocal.optics.facts import KINDS, VERSION, Kind, as_json, check_facts, read_facts, read_json
+
 MANIFEST, SCENE = "manifest.json", "scene.json"
 PHOTO, STACK, DISPARITY = "photo.npy", "stack.npy", "disparity.npy"
-Kind = Literal["light_field", "focal_stack", "rgbd"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
@@ -121,7 +119,7 @@ def write_scene(
         "kind": kind,
         "about": dict(about or {}),
     }
-    _check_facts(facts, f"scene {name}")
+    check_facts(facts, f"scene {name}")
     for file, pixels, shape in ((PHOTO, photo, (*photo.shape[:2], 3)), (STACK, stack, (len(levels), *photo.shape))):
         if pixels.shape != shape or pixels.dtype != np.uint8:
             raise ValueError(f"scene {name}: {file} must be uint8 {shape}, got {pixels.dtype} {pixels.shape}")
@@ -134,7 +132,7 @@ def write_scene(
     np.save(beside / PHOTO, np.ascontiguousarray(photo))
     np.save(beside / STACK, np.ascontiguousarray(stack))
     np.save(beside / DISPARITY, disparity.astype(np.float16))
-    (beside / SCENE).write_text(_json(facts), encoding="utf-8")
+    (beside / SCENE).write_text(as_json(facts), encoding="utf-8")
     shutil.rmtree(target, ignore_errors=True)
     return beside.rename(target)
 
@@ -143,10 +141,10 @@ def write_manifest(root: str | Path, about: Mapping[str, Any], splits: Mapping[s
     """Write the manifest over scenes that lie in `root`: provenance, and each scene's group and part."""
     scenes = []
     for name in sorted(splits):
-        facts = _read_facts(Path(root) / name / SCENE)
+        facts = read_facts(Path(root) / name / SCENE)
         scenes.append({"name": name, "group": facts["group"], "split": splits[name], "source": facts["source"]})
     beside = Path(root) / f".{MANIFEST}.partial"
-    beside.write_text(_json({"version": VERSION, **about, "scenes": scenes}), encoding="utf-8")
+    beside.write_text(as_json({"version": VERSION, **about, "scenes": scenes}), encoding="utf-8")
     return beside.replace(Path(root) / MANIFEST)
 
 
@@ -161,7 +159,7 @@ def read_manifest(root: str | Path) -> dict[str, Any]:
     path = Path(root) / MANIFEST
     if not path.is_file():
         raise ValueError(f"no prepared scenes at {root}: {MANIFEST} is missing; the stage `stack` makes them")
-    content = _read_json(path)
+    content = read_json(path)
     try:
         unknown = {str(scene["name"]): scene["split"] for scene in content["scenes"] if scene["split"] not in SPLITS}
     except (KeyError, TypeError) as error:
@@ -186,7 +184,7 @@ def read_scenes(root: str | Path, split: str | None = None) -> list[Scene]:
 
 
 def _read_scene(path: Path, split: Split) -> Scene:
-    facts = _read_facts(path / SCENE)
+    facts = read_facts(path / SCENE)
     known = {key: facts[key] for key in ("group", "aperture", "source")} | {"kind": facts.get("kind", KINDS[0])}
     known |= {key: tuple(facts[key]) for key in ("focus", "trained", "slope_range", "grid")}
     scene = Scene(path=path, name=path.name, split=split, **known)
@@ -209,50 +207,3 @@ def _mapped(path: Path, dtype: str, shape: tuple[int | None, ...]) -> NDArray[An
         wanted = " x ".join("any" if length is None else str(length) for length in shape)
         raise ValueError(f"{path} must be {dtype} {wanted}, got {array.dtype} {array.shape}")
     return array
-
-
-def _read_facts(path: Path) -> dict[str, Any]:
-    facts = _read_json(path)
-    _check_facts(facts, str(path))
-    return facts
-
-
-def _check_facts(facts: Mapping[str, Any], where: str) -> None:
-    try:
-        focus, trained = [float(level) for level in facts["focus"]], list(facts["trained"])
-        far, near = (float(slope) for slope in facts["slope_range"])
-        aperture, grid = float(facts["aperture"]), [int(views) for views in facts["grid"]]
-        _ = str(facts["group"]), str(facts["source"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{where} is damaged: {type(error).__name__} {error}") from None
-    if facts.get("kind", KINDS[0]) not in KINDS:
-        raise ValueError(f"{where}: kind must be one of {', '.join(KINDS)}, got {facts['kind']!r}")
-    if not focus and facts.get("kind") == "rgbd":
-        pass  # photo and disparity alone
-    elif not focus or focus != sorted(set(focus)) or not -1 <= focus[0] <= focus[-1] <= 1:
-        raise ValueError(f"{where}: focus levels must rise within [-1, 1], got {focus}")
-    if len(trained) != len(focus):
-        raise ValueError(f"{where}: trained must say yes or no for each of {len(focus)} levels, got {len(trained)}")
-    if not (math.isfinite(far) and math.isfinite(near) and near > far and math.isfinite(aperture) and aperture > 0):
-        raise ValueError(f"{where}: needs near > far and aperture > 0, got slopes ({far}, {near}), aperture {aperture}")
-    if len(grid) != 2 or min(grid) < 1:
-        raise ValueError(f"{where}: grid must be two positive numbers, got {grid}")
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ValueError(f"cannot read {path}: {error.strerror or error}") from None
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged: {error}") from None
-    if not isinstance(content, dict) or content.get("version") != VERSION:
-        found = content.get("version") if isinstance(content, dict) else content
-        raise ValueError(
-            f"{path} must be of version {VERSION}, got {found!r}; prepare the scenes again (stage `stack`)"
-        )
-    return content
-
-
-def _json(content: Mapping[str, Any]) -> str:
-    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from refocal.optics.facts import Kind
 from refocal.optics.lightfield import list_light_fields, read_options
 from refocal.optics.readers import PICTURES
 from refocal.optics.rgbd import DISPARITY, IMAGE, list_pairs
-from refocal.optics.scenes import Kind
 
 SLICE = re.compile(r"^(?P<scene>.*?)(?:__refocus)?[_-]?(?P<slice>\d+)$")
 BLOCK = 40  # neighbours in a collection often show one room: such blocks stay in one part of the split
