@@ -210,7 +210,7 @@ class Refocuser:
         why = "" if given else " (what photos of this size get; a smaller photo or an aperture of your own helps)"
         warnings.warn(
             f"aperture {aperture:.3g} px{why} lies outside the {smallest:.3g} to {largest:.3g} px of the training data",
-            stacklevel=3,
+            stacklevel=4,  # who called the Refocuser
         )
 
 
