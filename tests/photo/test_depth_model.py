@@ -244,9 +244,8 @@ def test_a_transformers_model_that_is_none_is_refused_in_one_line(tmp_path: Path
 
 def test_without_transformers_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "transformers", None)
-    with pytest.raises(
-        ValueError, match=r"needs the depth extra: pip install 'refocal\[depth\]' \(no transformers here\)"
-    ):
+    missing = r"needs the depth extra: pip install 'refocal\[depth\]' \(no transformers here\)"
+    with pytest.raises(ValueError, match=missing):
         transformers_depth(ramp(), "some/model")
     with pytest.raises(ValueError, match="gives must be one of"):
         transformers_depth(ramp(), "some/model", gives="metres")
