@@ -18,10 +18,11 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from refocal.learning.dataset import Crops, IndexBatches
+from refocal.learning.dataset import Crops, Example
 from refocal.learning.gan import LossConfig, TrainConfig, build_run, choose_device, gan_step
 from refocal.learning.networks.patchgan import PatchGANConfig
 from refocal.learning.networks.unet import UNetConfig
+from refocal.learning.sampling import IndexBatches
 from refocal.optics.scenes import read_scenes, write_manifest, write_scene
 
 SAMPLE = TrainConfig(
@@ -43,14 +44,15 @@ MODES = {
 def stepper(config: TrainConfig, device: torch.device) -> Callable[[int], float]:
     """Return a function that takes some steps and returns images a second; the first steps are behind it."""
     torch.manual_seed(0)
-    step = gan_step(build_run(config, device), config, device)
-    photo, target = torch.rand(2, config.batch, 3, config.crop, config.crop, device=device) * 2 - 1
-    sigma = torch.rand(config.batch, 2, device=device)
+    step = gan_step(build_run(config, device), config, torch.ones(2, device=device))
+    photo, target = torch.rand(2, config.batch, 3, config.crop, config.crop, device=device)
+    sigma, disparity = torch.rand(config.batch, 2, device=device), photo[:, :1] * 2 - 1
+    batch = Example(photo, target, sigma, disparity, torch.ones(config.batch, dtype=torch.bool, device=device))
 
     def measure(steps: int) -> float:
         started = time.perf_counter()
         for _ in range(steps):
-            losses = step(photo, target, sigma)
+            losses = step(batch)
         float(losses["generator"])  # waits for the device
         return steps * config.batch / (time.perf_counter() - started)
 
@@ -85,7 +87,7 @@ def compare_readers(config: TrainConfig, batches: int) -> None:
             nothing = np.zeros((640, 960))
             write_scene(root, name, photo=stack[0], stack=stack, disparity=nothing, aperture=9, grid=(7, 7), **facts)  # type: ignore[arg-type]
         write_manifest(root, about={}, splits=dict.fromkeys(names, "train"))
-        crops = Crops(read_scenes(root), crop=config.crop)
+        crops = Crops(read_scenes(root), crop=config.crop, seed=0)
         print(f"\nreading crops, batch {config.batch}, {config.crop} x {config.crop}, {os.cpu_count()} cores")
         for workers in sorted({0, 1, 2, min(8, os.cpu_count() or 1), min(14, os.cpu_count() or 1)}):
             plan = IndexBatches(first=0, steps=batches + 1, size=config.batch)

@@ -2,18 +2,28 @@
 
 import re
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 
+from refocal.learning.gan import build_run
+from refocal.learning.networks.lens import Lens
 from refocal.params import Params, read_params
+from refocal.stages.train import train_config
 
 ROOT = Path(__file__).parents[1]
-PRESETS = re.findall(
-    r"`(\w+)`: [^\n]*\n(?:[^\n]+\n)*\n    dvc exp run ([^\n]*)", (ROOT / "README.md").read_text(encoding="utf-8")
-)
+# A preset is a name, what it is for, and one line or several of settings.
+PRESETS = [
+    (name, re.findall(r"dvc exp run ([^\n]*)", lines))
+    for name, lines in re.findall(
+        r"`(\w+)`: [^\n]*\n(?:[^\n]+\n)*\n((?:    [^\n]+\n)+)", (ROOT / "README.md").read_text(encoding="utf-8")
+    )
+]
+LINES = [(name, line) for name, lines in PRESETS for line in lines]
 
 
 def with_settings(line: str) -> dict[str, Any]:
@@ -41,15 +51,22 @@ def test_params_yaml_names_every_parameter_and_no_other() -> None:
 
 
 def test_the_readme_documents_the_presets() -> None:
-    assert [name for name, _ in PRESETS] == ["depthfield", "pix2pix"]
+    assert [name for name, _ in PRESETS] == ["depthfield", "pix2pix", "lens"]
 
 
-@pytest.mark.parametrize(("name", "line"), PRESETS)
+@pytest.mark.parametrize(("name", "line"), [entry for entry in LINES if entry[0] != "lens"])
 def test_a_preset_of_the_readme_is_allowed_and_has_the_description_s_schedule(name: str, line: str) -> None:
     train = Params.model_validate(with_settings(line)).train
     assert (train.epochs, train.epochs_decay, train.batch, train.crop) == (100, 100, 12, 256)
     assert (train.learning_rate, train.betas) == (2e-4, (0.5, 0.999))
     assert (train.losses.l1 == 100) == (name == "pix2pix") == (train.losses.perceptual == 0)
+
+
+@pytest.mark.parametrize("line", [line for name, line in LINES if name == "lens"])
+def test_the_preset_lens_is_allowed_and_builds_a_lens_that_fits_its_crop(line: str) -> None:
+    config = train_config(Params.model_validate(with_settings(line)).train)
+    run = build_run(replace(config, init=None), torch.device("cpu"))
+    assert isinstance(run.generator, Lens)
 
 
 @pytest.mark.parametrize(

@@ -53,3 +53,38 @@ def write_model(path: Path, props: dict[str, str], *, gain: float = 1, extra_inp
     helper.set_model_props(model, props)
     onnx.save(model, path)
     return path
+
+
+def write_lens_models(path: Path, props: dict[str, str]) -> Path:
+    """Write a model and its halves: disparity = 2 red - 1, refocused = photo + (focus - disparity) aperture / 1000.
+
+    The halves lie beside it, NAME.analyse.onnx and NAME.render.onnx.
+    """
+    red = np.zeros((1, 3, 1, 1), np.float32)
+    red[0, 0] = 2
+    constants = {"red": red, "minus": np.array([-1], np.float32), "thousand": np.array(1000, np.float32)}
+    constants["axes"] = np.array([1, 2, 3])
+    analyse = [helper.make_node("Conv", ["photo", "red", "minus"], ["disparity"])]
+    render = [
+        helper.make_node("Unsqueeze", ["focus", "axes"], ["focus4"]),
+        helper.make_node("Unsqueeze", ["aperture", "axes"], ["aperture4"]),
+        helper.make_node("Sub", ["focus4", "disparity"], ["away"]),
+        helper.make_node("Mul", ["away", "aperture4"], ["blur"]),
+        helper.make_node("Div", ["blur", "thousand"], ["change"]),
+        helper.make_node("Add", ["photo", "change"], ["refocused"]),
+    ]
+    shapes = {"photo": ["N", 3, "H", "W"], "disparity": ["N", 1, "H", "W"], "focus": ["N"], "aperture": ["N"]}
+    shapes["refocused"] = shapes["photo"]
+    for part, nodes, inputs, output in (
+        ("", analyse + render, ["photo", "focus", "aperture"], "refocused"),
+        (".analyse", analyse, ["photo"], "disparity"),
+        (".render", render, ["photo", "disparity", "focus", "aperture"], "refocused"),
+    ):
+        used = {name for node in nodes for name in node.input}
+        values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shapes[name]) for name in [*inputs, output]]
+        kept = [numpy_helper.from_array(value, name) for name, value in constants.items() if name in used]
+        graph = helper.make_graph(nodes, "tiny", values[:-1], values[-1:], kept)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+        helper.set_model_props(model, props | {"inputs": " ".join(inputs)})
+        onnx.save(model, path.with_name(f"{path.stem}{part}{path.suffix}"))
+    return path

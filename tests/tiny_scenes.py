@@ -35,3 +35,27 @@ def write_tiny_scenes(
         )
     write_manifest(root, splits=splits, about={})
     return read_scenes(root)
+
+
+def write_pairs(root: Path, splits: Mapping[str, str], *, size: tuple[int, int] = (40, 48)) -> list[Scene]:
+    """Write scenes of a photo and its disparity alone: a slope from far to near, unknown in the first row."""
+    for number, name in enumerate(sorted(splits)):
+        random = np.random.default_rng(number)
+        disparity = np.tile(np.linspace(-1, 1, size[1]), (size[0], 1))
+        disparity[0] = np.nan
+        write_scene(
+            root,
+            name,
+            photo=random.integers(0, 256, (*size, 3), np.uint8),
+            stack=np.empty((0, *size, 3), np.uint8),
+            disparity=disparity,
+            focus=(),
+            trained=(),
+            aperture=1.0,
+            slope_range=(-1.0, 1.0),
+            grid=(1, 1),
+            source=f"kinect/{name}",
+            kind="rgbd",
+        )
+    write_manifest(root, splits=splits, about={})
+    return read_scenes(root)

@@ -44,6 +44,7 @@ class Stack(Section):
     slope_range: tuple[float, float] | None = None  # (far, near) in px/view for all; None: each by plane sweep
     pupil: Literal["circular", "square"] = "circular"
     linear: bool = True
+    stack_side: Annotated[int, Field(ge=32)] = 512  # short side that slices of focal stacks are reduced to
     split: Split = Split()
     workers: Annotated[int, Field(ge=0)] = 0  # processes; 0: one a core
     on_error: Literal["skip", "stop"] = "stop"
@@ -56,6 +57,24 @@ class UNetParams(Section):
     ngf: Annotated[int, Field(ge=4)] = 64
     upsampling: Literal["resize", "transposed"] = "resize"
     residual: bool = False
+
+
+class LensParams(Section):
+    """The physics-guided generator: disparity, renderer, refiner."""
+
+    widths: tuple[Annotated[int, Field(ge=4)], ...] = (32, 64, 128, 192)
+    blocks: tuple[Annotated[int, Field(ge=0)], ...] = (1, 2, 2, 4)
+    planes: Annotated[int, Field(ge=2)] = 16
+    refiner: Annotated[int, Field(ge=0)] = 16
+    pupil: Literal["circular", "square"] = "circular"
+    pupil_scale: Annotated[float, Field(gt=0)] = 1.15
+    highlights: Annotated[float, Field(ge=1)] = 1
+
+    @model_validator(mode="after")
+    def _belong_together(self) -> "LensParams":
+        if not self.widths or len(self.widths) != len(self.blocks):
+            raise ValueError(f"widths and blocks must be lists of one length, got {self.widths} and {self.blocks}")
+        return self
 
 
 class PatchGANParams(Section):
@@ -72,6 +91,7 @@ class LossParams(Section):
     adversarial: Weight = 1
     perceptual: Weight = 100
     l1: Weight = 0
+    disparity: Weight = 0  # of what a lens generator finds
     vgg: str = "random"  # "imagenet", "random", or a path to a state dict
     layers: tuple[str, ...] = ("relu1_2", "relu2_2", "relu3_3")
 
@@ -80,7 +100,9 @@ class Train(Section):
     """Section `train`: prepared scenes -> generator."""
 
     seed: int = 0
+    network: Literal["unet", "lens"] = "unet"
     unet: UNetParams = UNetParams()
+    lens: LensParams = LensParams()
     discriminator: PatchGANParams = PatchGANParams()
     losses: LossParams = LossParams()
     epochs: Annotated[int, Field(ge=0)] = 100  # at the full learning rate
@@ -88,6 +110,11 @@ class Train(Section):
     batch: Annotated[int, Field(ge=1)] = 12
     crop: Annotated[int, Field(ge=16)] = 256
     crops_per_pair: Annotated[int, Field(ge=1)] = 1  # crops an epoch takes from each (photo, level)
+    weights: dict[str, Weight] = {}  # of collections or kinds of scenes
+    jitter: Fraction = 0
+    init: str | None = None
+    zoom: Annotated[float, Field(gt=0, le=1)] | None = None
+    told: Fraction = 0.5
     learning_rate: Annotated[float, Field(gt=0)] = 2e-4
     betas: tuple[Fraction, Fraction] = (0.5, 0.999)
     ema: Fraction = 0.999  # decay of the generator's moving average, the one that is exported; 0: none
@@ -103,6 +130,7 @@ class Train(Section):
 class Original(Section):
     """Section `original`: what the original's recipe has otherwise than `train`; data and budget are the same."""
 
+    network: Literal["unet"] = "unet"
     unet: UNetParams = UNetParams()
     discriminator: PatchGANParams = PatchGANParams()
     losses: LossParams = LossParams()

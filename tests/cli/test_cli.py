@@ -12,6 +12,7 @@ import pytest
 
 from refocal.cli import app
 from refocal.photo.images import write_image
+from tiny_model import PROPS, write_lens_models
 
 Run = Callable[[str], tuple[int, str, str]]
 
@@ -128,6 +129,11 @@ def test_the_examples_of_the_help_are_well_formed(here: Path, sample_folder: Pat
     for r in range(3):
         for c in range(3):
             write_image(f"views/img_{c}_{r}.png", mosaic[:60, :80])
+    if "--disparity" in line:
+        write_lens_models(here / "models" / "refocal.onnx", PROPS)
+        write_image("garden_disparity.png", mosaic[:60, :80, 0])
+    if line.startswith("refocal evaluate"):
+        Path("captures").symlink_to(sample_folder)
     if line.startswith("refocal sample"):
         line = "refocal sample -o other --scenes 1 --grid 3 --size 64" if "small" in line else f"{line} --help"
     code, out, err = run(line)

@@ -16,7 +16,7 @@ from torch import nn
 
 import refocal
 from refocal.learning import exporting
-from refocal.learning.exporting import export
+from refocal.learning.exporting import digest_of, export
 from refocal.learning.networks.unet import UNet, UNetConfig
 from refocal.photo.refocuser import Refocuser
 from refocal.photo.session import open_session
@@ -125,6 +125,8 @@ def test_it_says_what_it_is(exported: Exported) -> None:
         "colour": "sRGB [0,1]",
         "aperture_fraction": "0.04",
         "aperture_range": "4.0 12.0",
+        "analysis_side": "0",
+        "weights": digest_of(exported.generator.state_dict()),
         "metrics": "{}",
     }
     assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", 20)]
@@ -174,7 +176,7 @@ def test_a_file_that_differs_from_torch_is_never_left(
 ) -> None:
     """A weight that is off is found, of those that only sigma passes through too."""
 
-    def broken(*_: Any) -> onnx.ModelProto:
+    def broken(*_: Any, **__: Any) -> onnx.ModelProto:
         model = onnx.load(exported.path)
         model.ClearField("metadata_props")
         (found,) = (value for value in model.graph.initializer if value.name == tensor)

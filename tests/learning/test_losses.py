@@ -9,7 +9,7 @@ from skimage import data
 from skimage.filters import gaussian
 from torch import Tensor
 
-from refocal.learning.losses import l1, lsgan_discriminator, lsgan_generator, perceptual
+from refocal.learning.losses import disparity_error, l1, lsgan_discriminator, lsgan_generator, perceptual
 from refocal.learning.networks.vgg import VGGFeatures
 
 LAYERS = ("relu1_2", "relu2_2", "relu3_3")
@@ -131,3 +131,27 @@ def test_descending_the_loss_brings_the_picture_to_its_target(
     for before, now in zip(weights, eyes.parameters(), strict=True):
         assert now.grad is None
         assert torch.equal(before, now)
+
+
+def test_the_disparity_error_is_0_for_the_truth_and_counts_edges_beside_values() -> None:
+    """A constant offset has no gradients: it costs its size; a step costs more than its mean."""
+    wanted = torch.rand(2, 1, 16, 24)
+    assert float(disparity_error(wanted, wanted)) == 0
+    assert float(disparity_error(wanted + 0.25, wanted)) == pytest.approx(0.25, abs=1e-5)
+    step = torch.zeros_like(wanted)
+    step[..., 12:] = 0.5
+    assert float(disparity_error(wanted + step, wanted)) > 0.25 + 1e-3
+
+
+def test_what_is_not_known_of_a_disparity_counts_for_nothing() -> None:
+    """Neither in the value nor in the gradient, even where nothing is known at all."""
+    wanted = torch.rand(2, 1, 16, 24)
+    wanted[..., :7] = float("nan")
+    ours = torch.rand(2, 1, 16, 24, requires_grad=True)
+    other = torch.where(wanted.isnan(), torch.tensor(9.0), ours)
+    assert torch.equal(disparity_error(ours, wanted), disparity_error(other, wanted))
+    torch.autograd.backward(disparity_error(ours, wanted))
+    assert ours.grad is not None
+    assert float(ours.grad[..., :7].abs().max()) == 0
+    assert bool((ours.grad[..., 7:] != 0).any())
+    assert float(disparity_error(ours.detach(), torch.full_like(wanted, float("nan")))) == 0

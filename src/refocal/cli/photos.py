@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from refocal.cli.depth import DepthModel, DepthPreset, Disparity, DisparityRange, IsDepth, told_disparity
 from refocal.cli.options import Force, check_new, followed, output_folder, span
 
 if TYPE_CHECKING:
@@ -39,6 +40,11 @@ def photo(
     tile: Tile = 1024,
     threads: Threads = 0,
     require_gpu: RequireGpu = False,
+    disparity: Disparity = None,
+    disparity_range: DisparityRange = None,
+    is_depth: IsDepth = False,
+    depth_model: DepthModel = None,
+    depth_preset: DepthPreset = "depth-anything-v2",
     force: Force = False,
 ) -> None:
     """Focus a photo elsewhere. Size, depth, transparency, EXIF and colour profile stay as they are.
@@ -47,6 +53,7 @@ def photo(
       refocal photo garden.jpg -o near.jpg --focus 1
       refocal photo garden.jpg -o far.jpg --focus -0.5 --aperture 8
       refocal photo scan.tif -o near.tif --focus 1 --model my.onnx
+      refocal photo garden.jpg -o near.jpg --focus 1 --disparity garden_disparity.png
     """
     from refocal.photo.encoding import check_format
     from refocal.photo.images import read_image, write_image
@@ -56,8 +63,12 @@ def photo(
     image = read_image(source)
     check_format(image.pixels, output, quality)
     refocuser = Refocuser(model, tile=tile, threads=threads, require_gpu=require_gpu)
+    told = told_disparity(image.pixels, disparity, disparity_range, is_depth, depth_model, depth_preset)
     for pixels in followed([image.pixels], "Refocusing"):
-        write_image(output, refocuser(pixels, focus, aperture), like=image, quality=quality)
+        refocused = (
+            refocuser(pixels, focus, aperture) if told is None else refocuser.render(pixels, told, focus, aperture)
+        )
+        write_image(output, refocused, like=image, quality=quality)
     typer.echo(f"{output}: focus {focus:g}")
 
 
@@ -76,6 +87,11 @@ def sweep(
     tile: Tile = 1024,
     threads: Threads = 0,
     require_gpu: RequireGpu = False,
+    disparity: Disparity = None,
+    disparity_range: DisparityRange = None,
+    is_depth: IsDepth = False,
+    depth_model: DepthModel = None,
+    depth_preset: DepthPreset = "depth-anything-v2",
     force: Force = False,
 ) -> None:
     """Sweep the focus through a photo, far to near and back: an animation, or a folder of frames.
@@ -96,9 +112,14 @@ def sweep(
     pixels, scale = _frame(source, size)
     refocuser = Refocuser(model, tile=tile, threads=threads, require_gpu=require_gpu)
     diameter = None if aperture is None else aperture * scale
+    depth = told_disparity(pixels, disparity, disparity_range, is_depth, depth_model, depth_preset)
+    if depth is None and refocuser.finds_depth:
+        depth = refocuser.analyse(pixels)  # once, not for each frame
 
     def render() -> list[Any]:
-        return [refocuser(pixels, number, diameter) for number in followed(numbers, "Refocusing")]
+        if depth is None:
+            return [refocuser(pixels, number, diameter) for number in followed(numbers, "Refocusing")]
+        return [refocuser.render(pixels, depth, number, diameter) for number in followed(numbers, "Refocusing")]
 
     if in_folder:
         with output_folder(output, force=force) as folder:

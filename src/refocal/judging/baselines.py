@@ -24,6 +24,7 @@ Method = Callable[[Scene, float], Pixels]
 
 # Candidates for sigma / aperture, denser where blur is small. A disk as wide as the aperture, which is the largest blur
 # that a scene has, has the standard deviation aperture / 4 along each axis: beyond .35 no level can want it.
+KNOTS = (-1.0, -0.5, 0.0, 0.5, 1.0)
 FRACTIONS = 0.35 * np.linspace(0, 1, 25) ** 1.5
 
 
@@ -43,9 +44,9 @@ class Oracle:
     linear: bool = True
 
     def __call__(self, scene: Scene, focus: float) -> Pixels:
-        """Render the photo of a scene as seen from the places of its views."""
+        """Render a scene's photo as seen from the places of its views; of a focal stack, from all over the pupil."""
         photo, disparity = as_photo(scene.photo()), scene.disparity().astype(np.float32)
-        aperture, grid = scene.aperture, scene.grid
+        aperture, grid = scene.aperture, scene.grid if max(scene.grid) > 1 else None
         return to_8bit(render(photo, disparity, focus, aperture, pupil=self.pupil, linear=self.linear, grid=grid))
 
 
@@ -73,6 +74,8 @@ class Gaussian:
 def fit_gaussian(scenes: Sequence[Scene], *, at_most: int = 64) -> Gaussian:
     """Fit one sigma a focus level on training scenes: the one of the least squared error.
 
+    Where scenes have levels of their own, a few even ones are fitted, and each of theirs counts for its neighbours.
+
     Each scene's photo is blurred by every candidate once and compared with all its slices; the errors are averaged as
     logarithms, since PSNR, which the table shows, is one; and the minimum of the curve through them is taken. One scene
     is held in memory at a time.
@@ -80,25 +83,30 @@ def fit_gaussian(scenes: Sequence[Scene], *, at_most: int = 64) -> Gaussian:
     Parameters
     ----------
     scenes
-        The training scenes, all prepared at the same levels.
+        The training scenes.
     at_most
         Of more scenes, so many are taken, evenly over the list: a handful of numbers is fitted.
 
     Raises
     ------
     ValueError
-        Where there is no scene, or their levels differ.
+        Where there is no scene.
     """
     if not scenes:
         raise ValueError("scenes: the Gaussian baseline is fitted on training scenes, got none")
-    levels = scenes[0].focus
-    errors = np.zeros((len(levels), len(FRACTIONS)))
+    levels = {scene.focus for scene in scenes}
+    knots = scenes[0].focus if len(levels) == 1 else KNOTS
+    errors = np.zeros((len(knots), len(FRACTIONS)))
     for index in np.unique(np.linspace(0, len(scenes) - 1, min(at_most, len(scenes))).round().astype(int)):
         scene = scenes[index]
-        if scene.focus != levels:
-            raise ValueError(f"scenes: {scene.name} has the levels {scene.focus}, {scenes[0].name} has {levels}")
-        errors += _log_errors(scene)
-    return Gaussian(levels, tuple(_minimum(curve) for curve in errors))
+        errors += _shares(scene.focus, knots) @ _log_errors(scene)
+    return Gaussian(knots, tuple(_minimum(curve) for curve in errors))
+
+
+def _shares(focus: Sequence[float], knots: Sequence[float]) -> NDArray[np.float64]:
+    """Return how much each level counts at each knot, (knots, levels): those next to it share it."""
+    hats = np.eye(len(knots))
+    return np.stack([np.interp(focus, knots, hat) for hat in hats])
 
 
 def _log_errors(scene: Scene) -> NDArray[np.float64]:

@@ -1,27 +1,44 @@
 """Crops of prepared scenes, each a function of seed and absolute index alone, so that training resumes exactly."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import Dataset, Sampler
+from torch.nn import functional as F
+from torch.utils.data import Dataset
 
+from refocal.learning.sampling import CROP, Pair, check_sizes, order, trained_pairs, visits
 from refocal.optics.scenes import Scene
-
-Pair = tuple[Scene, int]  # a scene and the number of one of its levels
 
 # Memory maps that a process keeps open; each holds a file descriptor, of which a process often has but 1024.
 OPEN_SCENES = 200
-ORDER, CROP = 0, 1  # keep the random streams of one seed apart
+RENDERED_APERTURE = (0.01, 0.06)  # of the crop's side: what photos that have no focal stack are refocused with
 
 
-def trained_pairs(scenes: Sequence[Scene], split: str) -> list[Pair]:
-    """Return the (scene, level) pairs of one split, only the levels that are trained on, by scene name and level."""
-    chosen = sorted((scene for scene in scenes if scene.split == split), key=lambda scene: scene.name)
-    return [(scene, level) for scene in chosen for level, trained in enumerate(scene.trained) if trained]
+class Example(NamedTuple):
+    """A crop, or a batch of them with N in front of every shape.
+
+    Attributes
+    ----------
+    photo, target : tensor
+        (3, c, c) float32, sRGB in [0, 1]: a place, and the same place refocused.
+    sigma : tensor
+        (2,): focus in [-1, 1] and aperture in pixels.
+    disparity : tensor
+        (1, c, c) in units of focus; NaN where it is not known.
+    real : tensor
+        (), bool: whether `target` was seen by a camera; else it is still to be rendered from the disparity.
+    """
+
+    photo: torch.Tensor
+    target: torch.Tensor
+    sigma: torch.Tensor
+    disparity: torch.Tensor
+    real: torch.Tensor
 
 
 def digest(scenes: Sequence[Scene]) -> str:
@@ -32,26 +49,17 @@ def digest(scenes: Sequence[Scene]) -> str:
         photo, stack = scene.photo(), scene.stack()
         middle = photo.shape[0] // 2
         mixed.update(repr(stack.shape).encode() + photo[middle].tobytes() + stack[:, middle].tobytes())
+        mixed.update(scene.disparity()[middle].tobytes())
     return mixed.hexdigest()
 
 
-def check_sizes(pairs: Sequence[Pair], crop: int) -> None:
-    """Raise a ValueError that names the first scene that is smaller than a crop."""
-    for scene in {scene.name: scene for scene, _ in pairs}.values():
-        height, width = scene.photo().shape[:2]
-        if min(height, width) < crop:
-            raise ValueError(
-                f"scene {scene.name} is {height} x {width} pixels, smaller than crop = {crop}: "
-                f"at most crop = {min(height, width)} fits it"
-            )
-
-
-class Crops(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
-    """Random crops of (photo, target, sigma) by absolute index, which counts on over all epochs.
+class Crops(Dataset[Example]):
+    """Random crops by absolute index, which counts on over all epochs.
 
     Index i is position i % len(self) of epoch i // len(self). An epoch is a permutation of all (scene, trained level)
-    pairs of the training split, each taken `crops_per_pair` times. Order, place and flip derive from the seed and the
-    index, never from what was drawn before: a run that starts at index i sees what an uninterrupted one sees there.
+    pairs of the training split, each taken `crops_per_pair` times; a scene without a focal stack is one pair. Order,
+    place, size and flip derive from the seed and the index, never from what was drawn before: a run that starts at
+    index i sees what an uninterrupted one sees there.
 
     Parameters
     ----------
@@ -63,6 +71,14 @@ class Crops(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
         Not negative.
     crops_per_pair : int
         How often an epoch visits each pair.
+    zoom : float, optional
+        Crops are squares of a side between this share of the scene's short side and all of it, resized: a network that
+        looks for depth has to see much of the scene. None: `crop` pixels as they are.
+    weights : mapping of str to float, optional
+        How often pairs are visited relative to `crops_per_pair`, by the collection that they come from or else by their
+        kind; 1 where nothing is said. Below 1, some are not visited.
+    jitter : float
+        Exposure, colour balance and gamma vary by up to about this share.
 
     Raises
     ------
@@ -74,84 +90,110 @@ class Crops(Dataset[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]):
     Flips are left to right only: below is near and above is far in most photographs, a cue worth keeping.
     """
 
-    def __init__(self, scenes: Sequence[Scene], *, crop: int, seed: int = 0, crops_per_pair: int = 1) -> None:
+    def __init__(
+        self,
+        scenes: Sequence[Scene],
+        *,
+        crop: int,
+        seed: int,
+        crops_per_pair: int = 1,
+        zoom: float | None = None,
+        weights: Mapping[str, float] | None = None,
+        jitter: float = 0,
+    ) -> None:
         self.pairs = trained_pairs(scenes, "train")
         if not self.pairs:
-            raise ValueError(f"no trained level in the training split of {len(scenes)} scenes: nothing to train on")
-        check_sizes(self.pairs, crop)
+            raise ValueError("no prepared scene of the split train: nothing to train on")
+        if zoom is None:
+            check_sizes(self.pairs, crop)
         self.scenes = list(dict.fromkeys(scene for scene, _ in self.pairs))
-        self.crop, self.seed, self.crops_per_pair = crop, seed, crops_per_pair
+        self.crop, self.seed, self.zoom, self.jitter = crop, seed, zoom, jitter
+        self.visits = visits([scene for scene, _ in self.pairs], crops_per_pair, weights or {})
 
     def __len__(self) -> int:
         """Return the number of crops in an epoch."""
-        return len(self.pairs) * self.crops_per_pair
+        return len(self.visits)
 
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return the crop at an absolute index.
-
-        Returns
-        -------
-        photo : tensor
-            (3, crop, crop) float32, sRGB in [0, 1].
-        target : tensor
-            (3, crop, crop): the same place, refocused.
-        sigma : tensor
-            (2,): focus in [-1, 1] and aperture in pixels.
-        """
+    def __getitem__(self, index: int) -> Example:
+        """Return the crop at an absolute index."""
         epoch, position = divmod(index, len(self))
-        scene, level = self.pairs[_order(self.seed, epoch, len(self))[position] // self.crops_per_pair]
-        photo, stack = _arrays(scene)
+        scene, level = self.pairs[self.visits[order(self.seed, epoch, len(self))[position]]]
+        photo, stack, disparity = _arrays(scene)
         random = np.random.default_rng([self.seed, CROP, index])
-        top = int(random.integers(photo.shape[0] - self.crop + 1))
-        left = int(random.integers(photo.shape[1] - self.crop + 1))
+        short = min(photo.shape[:2])
+        side = self.crop if self.zoom is None else round(short * float(random.uniform(self.zoom, 1)))
+        top = int(random.integers(photo.shape[0] - side + 1))
+        left = int(random.integers(photo.shape[1] - side + 1))
         mirrored = bool(random.integers(2))
-        sigma = torch.tensor([scene.focus[level], scene.aperture], dtype=torch.float32)
-        place = slice(top, top + self.crop), slice(left, left + self.crop)
-        return _as_tensor(photo[place], mirrored), _as_tensor(stack[level][place], mirrored), sigma
+        place = slice(top, top + side), slice(left, left + side)
+        if level < 0:
+            focus, aperture = random.uniform(-1, 1), self.crop * float(random.uniform(*RENDERED_APERTURE))
+            target = photo[place]
+        else:
+            focus, aperture = scene.focus[level], scene.aperture * self.crop / side
+            target = stack[level][place]
+        known = torch.from_numpy(np.array(_turned(disparity[place], mirrored), np.float32))[None]
+        look = _look(random, self.jitter)
+        return Example(
+            look(resized(_as_tensor(photo[place], mirrored), self.crop)),
+            look(resized(_as_tensor(target, mirrored), self.crop)),
+            torch.tensor([focus, aperture], dtype=torch.float32),
+            F.interpolate(known[None], size=(self.crop, self.crop), mode="nearest-exact")[0],
+            torch.tensor(level >= 0),
+        )
 
 
-class IndexBatches(Sampler[list[int]]):
-    """Batches of absolute indices, from step `first` up to step `steps`: batch k is k * size … (k + 1) * size - 1."""
+def _look(random: np.random.Generator, jitter: float) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Return a change of exposure, colour balance and gamma, the same for photo and target; rarely to grey."""
+    if not jitter:
+        return lambda picture: picture
+    gain = torch.tensor(np.exp(random.uniform(-jitter, jitter, (3, 1, 1)) / 2), dtype=torch.float32)
+    gamma = float(np.exp(random.uniform(-jitter, jitter)))
+    grey = bool(random.random() < jitter / 4)
 
-    def __init__(self, *, first: int, steps: int, size: int) -> None:
-        self.first, self.steps, self.size = first, steps, size
+    def look(picture: torch.Tensor) -> torch.Tensor:
+        picture = (picture**gamma * gain).clamp(0, 1)
+        return picture.mean(0, keepdim=True).expand(3, -1, -1).contiguous() if grey else picture
 
-    def __len__(self) -> int:
-        """Return the number of batches left."""
-        return self.steps - self.first
-
-    def __iter__(self) -> Iterator[list[int]]:
-        """Yield the batches in order."""
-        for step in range(self.first, self.steps):
-            yield list(range(step * self.size, (step + 1) * self.size))
+    return look
 
 
-def centre_crops(pairs: Sequence[Pair], crop: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return the middle of each pair: photos and targets (N, 3, crop, crop) in [0, 1], sigmas (N, 2)."""
+def resized(picture: torch.Tensor, side: int) -> torch.Tensor:
+    """(3, a, a) -> (3, side, side), antialiased."""
+    if picture.shape[-1] == side:
+        return picture
+    return F.interpolate(picture[None], size=(side, side), mode="bilinear", antialias=True)[0].clamp(0, 1)
+
+
+def centre_crops(
+    pairs: Sequence[Pair], crop: int, *, whole: bool = False
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return the middle of each pair: photos and targets (N, 3, crop, crop) in [0, 1], sigmas (N, 2).
+
+    `whole`: of the largest square, resized.
+    """
     photos, targets, sigmas = [], [], []
     for scene, level in pairs:
-        photo, stack = _arrays(scene)
-        top, left = (photo.shape[0] - crop) // 2, (photo.shape[1] - crop) // 2
-        place = slice(top, top + crop), slice(left, left + crop)
-        photos.append(_as_tensor(photo[place], mirrored=False))
-        targets.append(_as_tensor(stack[level][place], mirrored=False))
-        sigmas.append([scene.focus[level], scene.aperture])
+        photo, stack, _ = _arrays(scene)
+        side = min(photo.shape[:2]) if whole else crop
+        top, left = (photo.shape[0] - side) // 2, (photo.shape[1] - side) // 2
+        place = slice(top, top + side), slice(left, left + side)
+        photos.append(resized(_as_tensor(photo[place], mirrored=False), crop))
+        targets.append(resized(_as_tensor(stack[level][place], mirrored=False), crop))
+        sigmas.append([scene.focus[level], scene.aperture * crop / side])
     return torch.stack(photos), torch.stack(targets), torch.tensor(sigmas, dtype=torch.float32)
 
 
-@lru_cache(maxsize=2)  # a batch may reach over the end of an epoch
-def _order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
-    """Return the permutation of an epoch."""
-    return np.random.default_rng([seed, ORDER, epoch]).permutation(count)
-
-
 @lru_cache(maxsize=OPEN_SCENES)
-def _arrays(scene: Scene) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def _arrays(scene: Scene) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float16]]:
     """Open a scene's memory maps; every worker process has its own cache, so maps never travel between processes."""
-    return scene.photo(), scene.stack()
+    return scene.photo(), scene.stack(), scene.disparity()
 
 
 def _as_tensor(pixels: NDArray[np.uint8], mirrored: bool) -> torch.Tensor:
     """(c, c, 3) uint8, perhaps memory-mapped -> (3, c, c) float32 in [0, 1]; only the crop is read from the disk."""
-    turned = pixels[:, ::-1] if mirrored else pixels
-    return torch.from_numpy(np.array(turned.transpose(2, 0, 1), order="C")).float().div_(255)
+    return torch.from_numpy(np.array(_turned(pixels, mirrored).transpose(2, 0, 1), order="C")).float().div_(255)
+
+
+def _turned(pixels: NDArray[Any], mirrored: bool) -> NDArray[Any]:
+    return pixels[:, ::-1] if mirrored else pixels

@@ -1,55 +1,28 @@
-"""torch to ONNX: one file that carries its own conventions, checked against torch through the very door that serves it.
+"""torch to ONNX: files that carry their own conventions, checked against torch through the very doors that serve them.
 
-The normalisation belongs to the model: outside, photos are sRGB in [0, 1] and apertures are pixels; the wrapper turns
-both into what the network knows.
+The normalisation belongs to the model: outside, photos are sRGB in [0, 1] and apertures are pixels; the wrappers turn
+both into what the network knows. A lens generator is written three times: whole, and beside it its two halves, photo ->
+disparity (once a photo) and photo, disparity -> refocused (for each move of a slider).
 """
 
+import hashlib
 import json
-import logging
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 import refocal
-from refocal.learning.networks.unet import UNet, UNetConfig
-from refocal.photo.refocuser import Refocuser
-from refocal.photo.session import open_session
-
-# Height and width of parity checks, none of them what was traced: in multiples of the network's size multiple, and how
-# many pixels less. The last is what Refocuser pads.
-PARITY_SIZES = ((1, 1, 0), (3, 2, 0), (1, 4, 3))
-PARITY_SIGMAS = ((-1.0, 0.5), (0.25, 1.0), (1.0, 2.0))  # focus, aperture / aperture scale
-CPU = ("CPUExecutionProvider",)  # parity is that of the file: a GPU's convolutions round to 10 bits (TF32)
-
-
-class Served(nn.Module):
-    """A generator with the conventions of the ONNX file.
-
-    Parameters
-    ----------
-    generator : UNet
-        In evaluation mode.
-    aperture_scale : float
-        Pixels that the network knows as 1.
-    """
-
-    def __init__(self, generator: UNet, aperture_scale: float) -> None:
-        super().__init__()
-        self.generator = generator
-        self.aperture_scale = aperture_scale
-
-    def forward(self, photo: Tensor, focus: Tensor, aperture: Tensor) -> Tensor:
-        """Refocus (N, 3, H, W) in [0, 1] with focus (N,) and aperture (N,) in pixels; -> the same, in [0, 1]."""
-        sigma = torch.stack([focus, aperture / self.aperture_scale], dim=1)
-        refocused: Tensor = self.generator(photo * 2 - 1, sigma)
-        return ((refocused + 1) / 2).clamp(0, 1)
+from refocal.learning.networks.generator import build_generator
+from refocal.learning.networks.lens import LensConfig
+from refocal.learning.networks.unet import UNetConfig
+from refocal.learning.parity import parity, parity_served
+from refocal.learning.served import Part, Served, parts_of
+from refocal.learning.tracing import to_onnx
+from refocal.photo.session import part_of
 
 
 def load_generator(path: str | Path) -> tuple[Served, dict[str, str]]:
@@ -69,10 +42,13 @@ def load_generator(path: str | Path) -> tuple[Served, dict[str, str]]:
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-        generator = UNet(UNetConfig(**content["config"]))
+        network, scale = content["network"], float(content["aperture_scale"])
+        unet = UNetConfig(**content["config"]) if network == "unet" else UNetConfig()
+        lens = LensConfig(**content["config"]) if network == "lens" else LensConfig()
+        generator = build_generator(network, unet, lens, scale)
         generator.load_state_dict(content["state"])
-        served = Served(generator, float(content["aperture_scale"])).eval()
-        return served, metadata_of(served, content)
+        served = Served(generator, scale).eval()
+        return served, metadata_of(content)
     except FileNotFoundError:
         raise ValueError(f"no generator at {path}: run the stage train") from None
     except Exception as error:  # what torch raises for a damaged file has no class of its own
@@ -80,22 +56,30 @@ def load_generator(path: str | Path) -> tuple[Served, dict[str, str]]:
         raise ValueError(f"{path} is not a generator that refocal wrote ({line})") from error
 
 
-def metadata_of(served: Served, content: Mapping[str, Any]) -> dict[str, str]:
-    """Return what the ONNX file says of itself, from what is in the generator's file."""
+def metadata_of(content: Mapping[str, Any]) -> dict[str, str]:
+    """Return what the ONNX files say of themselves, from what is in the generator's file."""
     about = content["about"]
     smallest, largest = (float(diameter) for diameter in about["aperture_range"])
     return {
         "refocal_version": refocal.__version__,
         "network": str(content["network"]),
         "config": json.dumps(content["config"], sort_keys=True),
-        "inputs": "photo focus aperture",
-        "size_multiple": str(served.generator.multiple),
         "focus_range": "-1 1",
         "colour": "sRGB [0,1]",
         "aperture_fraction": repr(float(about["aperture_fraction"])),
         "aperture_range": f"{smallest!r} {largest!r}",
+        "analysis_side": str(int(about.get("analysis_side", 0))),
+        "weights": digest_of(content["state"]),
         "training_data": json.dumps(about.get("training_data", {}), sort_keys=True),
     }
+
+
+def digest_of(state: Mapping[str, Tensor]) -> str:
+    """Return a digest of weights: files that belong together carry the same."""
+    mixed = hashlib.sha256()
+    for name, value in sorted(state.items()):
+        mixed.update(name.encode() + value.contiguous().numpy().tobytes())
+    return mixed.hexdigest()[:16]
 
 
 def export(
@@ -108,14 +92,15 @@ def export(
 ) -> dict[str, float]:
     """Write a generator as ONNX, weights inside, and check it against torch.
 
-    The same weights give the same bytes, wherever the checkout lies.
+    The same weights give the same bytes, wherever the checkout lies. Of a lens generator the halves are written beside:
+    NAME.analyse.onnx and NAME.render.onnx; of another generator old ones are removed.
 
     Parameters
     ----------
     checkpoint : path
         models/generator.pt, as training writes it.
     output : path
-        The file to write. It appears when it has passed, or not at all.
+        The file to write, NAME.onnx. All files appear when all have passed, or none does.
     opset : int
         Of ONNX.
     tolerance : float
@@ -126,7 +111,7 @@ def export(
     Returns
     -------
     dict
-        Largest difference from torch at each size, as `parity` gives it.
+        Largest difference from torch at each size, as `parity` gives it; those of halves are named after them.
 
     Raises
     ------
@@ -137,107 +122,39 @@ def export(
     metadata["metrics"] = json.dumps(metrics or {}, sort_keys=True)
     output = Path(output)
     output.parent.mkdir(parents=True, exist_ok=True)
-    partial = output.with_name(f".{output.name}.partial")
+    parts = parts_of(served)
+    files = {name: part_of(output, name) for name in ("", "analyse", "render")}
+    partial = {name: file.with_name(f".{file.name}.partial") for name, file in files.items() if name in parts}
+    differences: dict[str, float] = {}
     try:
-        model = to_onnx(served, opset)
-        for key, value in sorted(metadata.items()):
-            model.metadata_props.add(key=key, value=value)
-        onnx.checker.check_model(model, full_check=True)
-        partial.write_bytes(model.SerializeToString(deterministic=True))
-        differences = parity(served, partial)
+        for name, part in parts.items():
+            write(part, partial[name], metadata, opset)
+            found = parity(part, partial[name])
+            if name == "" and len(parts) == 1:
+                found |= parity_served(served, partial[name])
+            differences |= {f"{name} {size}".strip(): value for size, value in found.items()}
         worst = max(differences, key=differences.__getitem__)
-        if differences[worst] > tolerance:
+        if not differences[worst] <= tolerance:
             raise ValueError(
                 f"the exported model differs from torch by {differences[worst]:.2g} at {worst} pixels, "
                 f"export.tolerance allows {tolerance:g}; {output} is left as it was"
             )
-        partial.replace(output)
+        for name, file in files.items():
+            if name in partial:
+                partial[name].replace(file)
+            else:
+                file.unlink(missing_ok=True)
     finally:
-        partial.unlink(missing_ok=True)
+        for file in partial.values():
+            file.unlink(missing_ok=True)
     return differences
 
 
-def to_onnx(served: Served, opset: int) -> onnx.ModelProto:
-    """Trace the module with dynamic N, H, W, and clear what differs by checkout or would leak its paths."""
-    multiple = served.generator.multiple
-    example = (torch.zeros(2, 3, 2 * multiple, 3 * multiple), torch.zeros(2), torch.ones(2))
-    batch = torch.export.Dim("N", min=1, max=1024)
-    rows, columns = (multiple * torch.export.Dim(name, min=1, max=1 << 14) for name in ("h", "w"))
-    shapes = {"photo": {0: batch, 2: rows, 3: columns}, "focus": {0: batch}, "aperture": {0: batch}}
-    with _quiet():
-        program = torch.onnx.export(
-            served,
-            example,
-            dynamo=True,
-            opset_version=opset,
-            input_names=["photo", "focus", "aperture"],
-            output_names=["refocused"],
-            dynamic_shapes=shapes,
-            external_data=False,
-            verbose=False,
-        )
-    if program is None:
-        raise ValueError("torch gave no ONNX program")
-    model = program.model_proto
-    _strip(model)
-    for value in (*model.graph.input, *model.graph.output):  # plain names instead of expressions such as 32*h
-        named = [side for side in value.type.tensor_type.shape.dim if not side.HasField("dim_value")]
-        for side, letter in zip(named, "NHW", strict=False):  # focus and aperture have N alone
-            side.dim_param = letter
-    model.producer_name, model.producer_version = "refocal", refocal.__version__
-    return model
-
-
-def _strip(model: onnx.ModelProto) -> None:
-    """Clear remarks: the exporter's hold stack traces, which differ by checkout and leak its paths."""
-    graph = model.graph
-    graph.ClearField("value_info")  # shapes between the nodes: inferred anew by who loads the file
-    functions = [(function, *function.node) for function in model.functions]
-    parts = (model, graph, *graph.node, *graph.input, *graph.output, *graph.initializer, *sum(functions, ()))
-    for part in parts:
-        part.ClearField("metadata_props")
-        part.ClearField("doc_string")
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence the exporter's remarks on its own inner workings; what goes wrong is raised."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir", "torch.export")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-
-
-@torch.inference_mode()
-def parity(served: Served, path: Path) -> dict[str, float]:
-    """Return the largest difference between torch and the file at each of several sizes, "HxW".
-
-    At each, a batch of one photo under several sigmas; and one by one through `Refocuser`, since that is what is
-    served. A size that is no multiple is padded for torch as `Refocuser` pads it.
-    """
-    multiple, random = served.generator.multiple, np.random.default_rng(0)
-    refocuser = Refocuser(path, tile=max(64, 4 * multiple), providers=CPU)
-    session = open_session(path, threads=0, providers=CPU, require_gpu=False)
-    focus, strengths = np.array(PARITY_SIGMAS, np.float32).T.copy()
-    aperture = strengths * np.float32(served.aperture_scale)
-    differences = {}
-    for rows, columns, less in PARITY_SIZES:
-        height, width = rows * multiple - less, columns * multiple - less
-        photo = random.random((height, width, 3), dtype=np.float32)
-        padded = np.pad(photo, ((0, -height % multiple), (0, -width % multiple), (0, 0)), mode="reflect")
-        feed = {"photo": np.stack([padded.transpose(2, 0, 1)] * len(focus)), "focus": focus, "aperture": aperture}
-        wanted = served(*(torch.from_numpy(values) for values in feed.values())).numpy()
-        (batch,) = session.run(["refocused"], feed)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of apertures beyond the trained ones: meant here
-            single = np.stack([refocuser(photo, *sigma) for sigma in zip(focus, aperture, strict=True)])
-        apart = single - wanted.transpose(0, 2, 3, 1)[:, :height, :width]
-        differences[f"{height}x{width}"] = float(max(np.abs(batch - wanted).max(), np.abs(apart).max()))
-    return differences
+def write(part: Part, path: Path, metadata: Mapping[str, str], opset: int) -> None:
+    """Write one file."""
+    model = to_onnx(part.module, part.inputs, part.output, multiple=part.multiple, opset=opset)
+    own = {"inputs": " ".join(part.inputs), "size_multiple": str(part.multiple)}
+    for key, value in sorted({**metadata, **own}.items()):
+        model.metadata_props.add(key=key, value=value)
+    onnx.checker.check_model(model, full_check=True)
+    path.write_bytes(model.SerializeToString(deterministic=True))

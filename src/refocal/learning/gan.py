@@ -8,12 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from refocal.learning.checkpoints import Run
-from refocal.learning.losses import l1, lsgan_discriminator, lsgan_generator, perceptual
+from refocal.learning.dataset import Example
+from refocal.learning.losses import disparity_error, l1, lsgan_discriminator, lsgan_generator, perceptual
+from refocal.learning.networks.generator import Generator, build_generator
+from refocal.learning.networks.lens import Lens, LensConfig
 from refocal.learning.networks.patchgan import PatchGAN, PatchGANConfig
-from refocal.learning.networks.unet import UNet, UNetConfig
+from refocal.learning.networks.unet import UNetConfig
 from refocal.learning.networks.vgg import VGGFeatures
 
-Step = Callable[[Tensor, Tensor, Tensor], dict[str, Tensor]]
+Step = Callable[[Example], dict[str, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,7 @@ class LossConfig:
     adversarial: float = 1
     perceptual: float = 100
     l1: float = 0
+    disparity: float = 0  # of what a lens generator finds, where the true one is known
     vgg: str = "random"  # "imagenet", "random", or a path to a state dict
     layers: tuple[str, ...] = ("relu1_2", "relu2_2", "relu3_3")
 
@@ -32,6 +36,8 @@ class TrainConfig:
     """The description's schedule by default: Adam 2e-4 for 100 epochs, and 100 more with the rate going to 0."""
 
     seed: int = 0
+    network: str = "unet"  # or "lens"
+    lens: LensConfig = field(default_factory=LensConfig)
     unet: UNetConfig = field(default_factory=UNetConfig)
     discriminator: PatchGANConfig = field(default_factory=PatchGANConfig)
     losses: LossConfig = field(default_factory=LossConfig)
@@ -40,6 +46,11 @@ class TrainConfig:
     batch: int = 12
     crop: int = 256
     crops_per_pair: int = 1  # crops that an epoch takes from each (photo, level)
+    weights: Mapping[str, float] = field(default_factory=dict)  # how often, relative to that, by collection or kind
+    zoom: float | None = None  # crops of this share of a scene's short side up to all of it, resized; None: as they are
+    jitter: float = 0  # of exposure, colours and gamma
+    init: str | None = None  # a generator.pt to start from; None: random weights
+    told: float = 0.5  # share of the crops for which a lens generator is told the true disparity
     learning_rate: float = 2e-4
     betas: tuple[float, float] = (0.5, 0.999)
     ema: float = 0.999  # decay of the generator's moving average, the one that is exported; 0: none
@@ -59,7 +70,7 @@ def choose_device(name: str) -> torch.device:
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
-def build_run(config: TrainConfig, device: torch.device) -> Run:
+def build_run(config: TrainConfig, device: torch.device, aperture_scale: float = 1) -> Run:
     """Build the networks and their optimizers at step 0, from torch's random numbers.
 
     Raises
@@ -70,13 +81,19 @@ def build_run(config: TrainConfig, device: torch.device) -> Run:
     if config.epochs + config.epochs_decay < 1:
         raise ValueError("epochs + epochs_decay = 0: at least one epoch is needed to train")
     weights = config.losses
-    if not (weights.adversarial or weights.perceptual or weights.l1):
-        raise ValueError("losses adversarial, perceptual and l1 all have weight 0: one must be above 0")
-    generator, discriminator = UNet(config.unet), PatchGAN(config.discriminator)
+    looked_at = weights.disparity if config.network == "lens" else 0.0
+    if not (weights.adversarial or weights.perceptual or weights.l1 or looked_at):
+        raise ValueError(
+            "losses adversarial, perceptual and l1 (and disparity, of the network lens) all have weight 0: "
+            "one must be above 0"
+        )
+    generator = build_generator(config.network, config.unet, config.lens, aperture_scale)
+    if config.init is not None:
+        _start_from(generator, config.init)
+    discriminator = PatchGAN(config.discriminator)
     if config.crop % generator.multiple:
         raise ValueError(
-            f"crop = {config.crop} is no multiple of {generator.multiple}, "
-            f"which unet.num_downs = {config.unet.num_downs} asks for"
+            f"crop = {config.crop} is no multiple of {generator.multiple}, which the network {config.network} asks for"
         )
     layout = torch.channels_last if config.channels_last else torch.contiguous_format
     generator.to(device).to(memory_format=layout)
@@ -89,27 +106,48 @@ def build_run(config: TrainConfig, device: torch.device) -> Run:
     return Run(generator.train(), discriminator.train(), average, optimizer_g, optimizer_d)
 
 
-def gan_step(run: Run, config: TrainConfig, device: torch.device) -> Step:
+def _start_from(generator: Generator, path: str) -> None:
+    try:
+        generator.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["state"])
+    except Exception as error:  # what torch raises for a damaged or foreign file has no class of its own
+        line = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise ValueError(f"init = {path} is no generator of this network and size ({line})") from error
+
+
+def gan_step(run: Run, config: TrainConfig, sigma_scale: Tensor) -> Step:
     """Return the function that takes one step with a batch: the discriminator's, then the generator's.
 
-    The function takes photo and target (N, 3, H, W) in [-1, 1] and sigma (N, 2), changes `run`, counts its step, and
-    returns the losses by name, each a scalar on the device: "discriminator", "adversarial", "perceptual", "l1" as far
-    as their weights are above 0, and "generator", their weighted sum.
+    The function takes a batch of examples, changes `run`, counts its step, and returns the losses by name, each a
+    scalar on the device: "discriminator", "adversarial", "perceptual", "l1", "disparity" as far as their weights are
+    above 0, and "generator", their weighted sum. `sigma_scale` (2,) is what focus and aperture are divided by.
+
+    A lens generator finds the disparity, and renders with it or, a share of the crops, with the true one as far as that
+    is known: so the refiner learns from right and from wrong disparities.
     """
+    device = sigma_scale.device
     weights = config.losses
     layout = torch.channels_last if config.channels_last else torch.contiguous_format
     cast = torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16")
     features: nn.Module | None = None
     if weights.perceptual:
         features = VGGFeatures(weights.vgg, weights.layers).to(device).to(memory_format=layout)
-    generate: Callable[..., Tensor] = torch.compile(run.generator) if config.compile else run.generator
+    looks = bool(weights.adversarial or weights.perceptual or weights.l1)  # at refocused pictures at all
+    made_by: Callable[..., tuple[Tensor, Tensor | None]] = _Generate(run.generator, config.told if looks else None)
+    generate = torch.compile(made_by) if config.compile else made_by
     judge: Callable[..., Tensor] = torch.compile(run.discriminator) if config.compile else run.discriminator
 
-    def step(photo: Tensor, target: Tensor, sigma: Tensor) -> dict[str, Tensor]:
-        photo, target = photo.to(memory_format=layout), target.to(memory_format=layout)
+    def step(batch: Example) -> dict[str, Tensor]:
+        sigma = batch.sigma / sigma_scale
+        photo = (batch.photo * 2 - 1).to(memory_format=layout)
+        target = (batch.target * 2 - 1).to(memory_format=layout)
+        if isinstance(run.generator, Lens) and looks:
+            target = _rendered(run.generator, photo, target, sigma, batch)
         losses: dict[str, Tensor] = {}
         with cast:
-            fake = generate(photo, sigma).float()
+            fake, disparity = generate(photo, sigma, batch.disparity)
+            fake = fake.float()
+        if disparity is not None and weights.disparity:
+            losses["disparity"] = disparity_error(disparity, batch.disparity)
 
         if weights.adversarial:
             run.discriminator.requires_grad_(True)
@@ -155,8 +193,37 @@ def _descend(optimizer: torch.optim.Adam, loss: Tensor) -> None:
 
 def _weighted_sum(losses: Mapping[str, Tensor], weights: LossConfig) -> Tensor:
     """Return the generator's loss."""
-    weight = {"adversarial": weights.adversarial, "perceptual": weights.perceptual, "l1": weights.l1}
-    return torch.stack([weight[name] * loss for name, loss in losses.items() if name in weight]).sum()
+    return torch.stack(
+        [getattr(weights, name) * loss for name, loss in losses.items() if name != "discriminator"]
+    ).sum()
+
+
+class _Generate(nn.Module):
+    """The generator as it is trained: refocused picture, and the disparity that it found, if it does."""
+
+    def __init__(self, generator: nn.Module, told: float | None) -> None:
+        super().__init__()
+        self.generator, self.told = generator, told
+
+    def forward(self, photo: Tensor, sigma: Tensor, known: Tensor) -> tuple[Tensor, Tensor | None]:
+        if not isinstance(self.generator, Lens):
+            return self.generator(photo, sigma), None
+        found = self.generator.analyse(photo)
+        if self.told is None:
+            return photo, found
+        tell = (torch.rand(len(photo), 1, 1, 1) < self.told).to(photo.device) & known.isfinite()
+        used = torch.where(tell, known.nan_to_num(), found)
+        with torch.autocast(photo.device.type, enabled=False):  # pictures want more than the 8 bits of bfloat16
+            return self.generator.render(photo, used.float(), sigma), found
+
+
+@torch.no_grad()
+def _rendered(generator: Lens, photo: Tensor, target: Tensor, sigma: Tensor, batch: Example) -> Tensor:
+    """Return the targets, those that no camera saw rendered from the true disparity, unknown parts as the farthest."""
+    if bool(batch.real.all()):
+        return target
+    made = generator.render(photo, batch.disparity.nan_to_num(-1), sigma, refine=False)
+    return torch.where(batch.real[:, None, None, None], target, made)
 
 
 @torch.no_grad()

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+SCALES = 4  # at which the gradients of a disparity are compared
+
 
 def lsgan_discriminator(real: Tensor, fake: Tensor) -> Tensor:
     """Least-squares loss of the discriminator: real patches to 1, made ones to 0 (Mao et al., ICCV 2017, eq. 2).
@@ -43,3 +45,29 @@ def perceptual(features: Sequence[Tensor], wanted: Sequence[Tensor]) -> Tensor:
     if not features:
         raise ValueError("features: the perceptual loss needs at least one layer, got none")
     return torch.stack([l1(ours, theirs) for ours, theirs in zip(features, wanted, strict=True)]).mean()
+
+
+def disparity_error(disparity: Tensor, wanted: Tensor) -> Tensor:
+    """Mean absolute difference of a disparity, and half that of its gradients at several scales.
+
+    The gradients keep edges where they are (MegaDepth: Li & Snavely, CVPR 2018, eq. 4).
+
+    Parameters
+    ----------
+    disparity, wanted : tensor
+        (N, 1, H, W) in units of focus; `wanted` NaN where it is not known, which counts for nothing.
+    """
+    known = wanted.isfinite()
+    difference = torch.where(known, disparity - wanted.nan_to_num(), torch.zeros_like(disparity))
+    total = _mean_where(difference.abs(), known)
+    for scale in range(SCALES):
+        step = 2**scale
+        apart, both = difference[..., ::step, ::step], known[..., ::step, ::step]
+        down = _mean_where((apart[..., 1:, :] - apart[..., :-1, :]).abs(), both[..., 1:, :] & both[..., :-1, :])
+        right = _mean_where((apart[..., 1:] - apart[..., :-1]).abs(), both[..., 1:] & both[..., :-1])
+        total = total + 0.5 * (down + right)
+    return total
+
+
+def _mean_where(values: Tensor, there: Tensor) -> Tensor:
+    return (values * there).sum() / there.sum().clamp(min=1)

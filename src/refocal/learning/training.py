@@ -1,14 +1,11 @@
 """The training: a conditional GAN on (photo, focus, aperture) -> refocused photo, in one explicit loop."""
 
 import math
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -18,12 +15,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from refocal.learning.checkpoints import Run, fingerprint, load_checkpoint, save_beside, save_checkpoint
-from refocal.learning.dataset import Crops, IndexBatches, digest
+from refocal.learning.dataset import Crops, Example, digest
 from refocal.learning.gan import TrainConfig, build_run, choose_device, gan_step, set_learning_rate
+from refocal.learning.sampling import IndexBatches
+from refocal.learning.stopping import leave_signals_to_the_parent, stop_signals
 from refocal.learning.validation import Examples, picture, refocus, scores
 from refocal.optics.scenes import Scene
-
-Batch = tuple[Tensor, Tensor, Tensor]
 
 NO_EFFECT = ("workers", "checkpoint_every", "pictures_every")  # on what is computed: free to change when resuming
 READ_EVERY = 10  # steps between looks at the losses on a GPU, which would have to wait for each
@@ -88,10 +85,18 @@ def train(
     device = choose_device(config.device)
     torch.backends.cudnn.benchmark = device.type == "cuda"  # all crops have one size: worth choosing kernels for it
     torch.manual_seed(config.seed)
-    run = build_run(config, device)
-    crops = Crops(scenes, crop=config.crop, seed=config.seed, crops_per_pair=config.crops_per_pair)
-    examples = Examples.of(scenes, config.crop)
-    scale = float(np.median([scene.aperture for scene in crops.scenes]))
+    crops = Crops(
+        scenes,
+        crop=config.crop,
+        seed=config.seed,
+        crops_per_pair=config.crops_per_pair,
+        zoom=config.zoom,
+        weights=config.weights,
+        jitter=config.jitter,
+    )
+    examples = Examples.of(scenes, config.crop, whole=config.zoom is not None)
+    scale = float(np.median([scene.aperture for scene in crops.scenes if scene.kind != "rgbd"] or [config.crop / 32]))
+    run = build_run(config, device, scale)
     folder = Path(checkpoint_dir)
     mark = fingerprint({key: value for key, value in asdict(config).items() if key not in NO_EFFECT}, scenes)
     if load_checkpoint(folder, run, mark, say):
@@ -102,7 +107,8 @@ def train(
     sigma_scale = torch.tensor([1, scale], device=device)
     _loop(run, config, crops, examples, sigma_scale=sigma_scale, hooks=hooks)
     state = {name: value.cpu().contiguous() for name, value in run.average.state_dict().items()}
-    content = {"network": "unet", "config": asdict(config.unet), "state": state, "aperture_scale": scale}
+    own = config.unet if config.network == "unet" else config.lens
+    content = {"network": config.network, "config": asdict(own), "state": state, "aperture_scale": scale}
     save_beside(Path(output), content | {"about": about(crops, config, run.step)})
 
 
@@ -111,7 +117,7 @@ def _loop(
 ) -> None:
     """Take the steps that are left."""
     device = sigma_scale.device
-    step = gan_step(run, config, device)
+    step = gan_step(run, config, sigma_scale)
     steps = math.ceil(len(crops) * (config.epochs + config.epochs_decay) / config.batch)
     unread: list[dict[str, Tensor]] = []
     clock: tuple[float, int] | None = None  # starts after the first reading: kernels are chosen and compiled by then
@@ -122,9 +128,8 @@ def _loop(
 
     with stop_signals() as stops:
         for batch in _batches(crops, config, first=run.step, steps=steps, pin=device.type == "cuda"):
-            photo, target, sigma = (part.to(device, non_blocking=True) for part in batch)
             rate = set_learning_rate(run, config, epoch=run.step * config.batch / len(crops))
-            unread.append(step(photo * 2 - 1, target * 2 - 1, sigma / sigma_scale))
+            unread.append(step(Example(*(part.to(device, non_blocking=True) for part in batch))))
 
             stop = stops[-1] if stops else 0  # read once: a signal may come at any time
             epoch_ends = run.step * config.batch // len(crops) > (run.step - 1) * config.batch // len(crops)
@@ -156,7 +161,7 @@ def _loop(
                 raise SystemExit(128 + stop)
 
 
-def _batches(crops: Crops, config: TrainConfig, *, first: int, steps: int, pin: bool) -> DataLoader[Batch]:
+def _batches(crops: Crops, config: TrainConfig, *, first: int, steps: int, pin: bool) -> DataLoader[Example]:
     """Return the batches of all steps that are left: one pass, so that workers never stop between epochs."""
     return DataLoader(
         crops,
@@ -165,7 +170,7 @@ def _batches(crops: Crops, config: TrainConfig, *, first: int, steps: int, pin: 
         prefetch_factor=4 if config.workers else None,
         pin_memory=pin,
         generator=torch.Generator(),  # its own: the networks' random numbers go on as if there were no loader
-        worker_init_fn=_leave_signals_to_the_parent,
+        worker_init_fn=leave_signals_to_the_parent,
     )
 
 
@@ -197,40 +202,21 @@ def _check_weights(run: Run) -> None:
             )
 
 
-@contextmanager
-def stop_signals() -> Iterator[list[int]]:
-    """Collect SIGTERM and SIGINT in a list instead of dying of them; a thread other than the main changes nothing."""
-    caught: list[int] = []
-
-    def remember(number: int, _frame: FrameType | None) -> None:
-        caught.append(number)
-
-    main = threading.current_thread() is threading.main_thread()
-    before = {number: signal.signal(number, remember) for number in (signal.SIGTERM, signal.SIGINT) if main}
-    try:
-        yield caught
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _leave_signals_to_the_parent(_worker: int) -> None:
-    """Keep a reader of crops alive when its whole process group is told to stop: the parent still saves."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
 def about(crops: Crops, config: TrainConfig, steps: int) -> dict[str, Any]:
     """Return what the exported file tells of its making: JSON-able, and the same for the same training."""
     scenes = crops.scenes
-    apertures = [scene.aperture for scene in scenes]
-    fractions = [scene.aperture / max(scene.photo().shape) for scene in scenes]
+    lenses = [scene for scene in scenes if scene.kind != "rgbd"] or scenes
+    apertures = [scene.aperture for scene in lenses]
+    fractions = [scene.aperture / max(scene.photo().shape) for scene in lenses]
     return {
         "aperture_fraction": float(np.median(fractions)),
         "aperture_range": [min(apertures), max(apertures)],
+        # short side of the whole scenes that the crops were taken from, on average: the size to look for depth at
+        "analysis_side": 0 if config.zoom is None else round(config.crop * 2 / (1 + config.zoom)),
         "training_data": {
             "scenes": len(scenes),
-            "levels": sorted({scene.focus[level] for scene, level in crops.pairs}),
+            "kinds": dict(sorted(Counter(scene.kind for scene in scenes).items())),
+            "levels": sorted({scene.focus[level] for scene, level in crops.pairs if level >= 0}),
             "source": digest(scenes),
             "images": steps * config.batch,
         },

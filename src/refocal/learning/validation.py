@@ -8,7 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from refocal.learning.dataset import centre_crops, check_sizes, trained_pairs
+from refocal.learning.dataset import centre_crops
+from refocal.learning.sampling import check_sizes, trained_pairs
 from refocal.optics.scenes import Scene
 
 MOST = 48  # crops looked at, evenly over scenes and levels: a look must stay cheap beside the training
@@ -33,14 +34,18 @@ class Examples:
     sigmas: Tensor
 
     @classmethod
-    def of(cls, scenes: Sequence[Scene], crop: int) -> "Examples | None":
-        """Take the middle of the validation scenes at their trained levels; None where there are no such scenes."""
-        pairs = trained_pairs(scenes, "validation")
+    def of(cls, scenes: Sequence[Scene], crop: int, *, whole: bool = False) -> "Examples | None":
+        """Take the middle of the validation scenes at their trained levels; None where there are no such scenes.
+
+        `whole`: the largest square, resized, instead of `crop` pixels as they are.
+        """
+        pairs = [pair for pair in trained_pairs(scenes, "validation") if pair[1] >= 0]
         if not pairs:
             return None
-        check_sizes(pairs, crop)
+        if not whole:
+            check_sizes(pairs, crop)
         chosen = [pairs[i] for i in _spread(len(pairs), MOST)]
-        return cls(*centre_crops(chosen, crop))
+        return cls(*centre_crops(chosen, crop, whole=whole))
 
 
 @torch.no_grad()

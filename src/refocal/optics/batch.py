@@ -23,9 +23,10 @@ from typing import Any
 
 import numba
 
-from refocal.optics.lightfield import list_light_fields, read_options
-from refocal.optics.preparing import Recipe, prepare_scene, scene_name, source_files
+from refocal.optics.lightfield import read_options
+from refocal.optics.preparing import Recipe, prepare_scene, source_files
 from refocal.optics.scenes import Split, write_manifest
+from refocal.optics.sources import Source, list_sources
 
 Progress = Callable[[int, int, str], None]  # how many are done, of how many, and which one is new
 
@@ -75,7 +76,7 @@ def prepare_scenes(
     ValueError
         One line: nothing to prepare, a bad light field, all of them bad, a part that is left without scenes.
     """
-    sources = _sources(places.data)
+    sources = list_sources(places.data)
     skipped: dict[str, str] = {}
     splits = split(_groups(sources, skipped))
     _stop_at(skipped, skip=skip)
@@ -102,23 +103,11 @@ def prepare_scenes(
     return skipped
 
 
-def _sources(data: Path) -> dict[str, Path]:
-    sources: dict[str, Path] = {}
-    for path in list_light_fields(data):
-        name = scene_name(path)
-        if name in sources:
-            raise ValueError(f"{path} and {sources[name]} would both become the scene {name}; rename one")
-        sources[name] = path
-    if not sources:
-        raise ValueError(f"no light fields in {data}: put a folder or a mosaic a light field there")
-    return sources
-
-
-def _groups(sources: Mapping[str, Path], skipped: dict[str, str]) -> dict[str, str]:
+def _groups(sources: Mapping[str, Source], skipped: dict[str, str]) -> dict[str, str]:
     groups = {}
-    for name, path in sources.items():
+    for name, source in sources.items():
         try:
-            groups[name] = read_options(path).get("group", name)
+            groups[name] = source.group or read_options(source.path).get("group", name)
         except ValueError as error:
             skipped[name], groups[name] = str(error), name
     return groups
@@ -131,12 +120,12 @@ def _stop_at(skipped: Mapping[str, str], *, skip: bool) -> None:
             raise ValueError(f"{named} (on_error: skip leaves such a light field out)")
 
 
-def _key(path: Path, recipe: Recipe) -> str:
+def _key(source: Source, recipe: Recipe) -> str:
     """Return what a prepared scene depends on, as a digest; contents are told by size and time, being large."""
     total = hashlib.sha256(repr((asdict(recipe), _code_digest())).encode())
-    for file in source_files(path):
+    for file in source_files(source):
         facts = file.stat()
-        total.update(repr((file.relative_to(path.parent), facts.st_size, facts.st_mtime_ns)).encode())
+        total.update(repr((file.relative_to(source.path.parent), facts.st_size, facts.st_mtime_ns)).encode())
     return total.hexdigest()
 
 
@@ -156,30 +145,29 @@ def _is_kept(side: Path, name: str, key: str) -> bool:
     return (side / name).is_dir() and file.is_file() and file.read_text(encoding="utf-8") == key
 
 
-def _prepare(path: Path, side: Path, recipe: Recipe, key: str) -> str | None:
-    """Prepare one light field and leave its key; return what is wrong with it, if anything is."""
-    name = scene_name(path)
-    _key_file(side, name).unlink(missing_ok=True)  # first: an old key must never stand beside a new scene
+def _prepare(source: Source, side: Path, recipe: Recipe, key: str) -> str | None:
+    """Prepare one scene and leave its key; return what is wrong with it, if anything is."""
+    _key_file(side, source.name).unlink(missing_ok=True)  # first: an old key must never stand beside a new scene
     try:
-        prepare_scene(path, side, recipe)
+        prepare_scene(source, side, recipe)
     except ValueError as error:
         return " ".join(str(error).split())
-    _key_file(side, name).write_text(key, encoding="utf-8")
+    _key_file(side, source.name).write_text(key, encoding="utf-8")
     return None
 
 
-def _prepared(tasks: Sequence[tuple[Path, Path, Recipe, str]], workers: int) -> Generator[tuple[str, str | None]]:
+def _prepared(tasks: Sequence[tuple[Source, Path, Recipe, str]], workers: int) -> Generator[tuple[str, str | None]]:
     """Prepare light fields as they come; yields each one's name, and what is wrong with it or None."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     workers = min(workers or cores, len(tasks))
     if workers <= 1:
         for task in tasks:
-            yield scene_name(task[0]), _prepare(*task)
+            yield task[0].name, _prepare(*task)
         return
     pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_start, initargs=(max(1, cores // workers),))
     futures: dict[Future[str | None], str] = {}
     try:
-        futures |= {pool.submit(_prepare, *task): scene_name(task[0]) for task in tasks}
+        futures |= {pool.submit(_prepare, *task): task[0].name for task in tasks}
         for future in as_completed(futures):
             yield futures[future], future.result()
     except BrokenProcessPool:

@@ -27,7 +27,7 @@ READER = {
     "near": str,
     "crop_grid": (int, list),
 }
-ABOUT = {"lightfield": str, "group": str, "slope_range": list, "disparity": str}
+ABOUT = {"kind": str, "lightfield": str, "group": str, "slope_range": list, "disparity": str}
 ILLUM, ILLUM_CROP = (14, 14), 7  # the outer views of a Lytro Illum are black or vignetted
 DARK = 0.7  # of the middle's brightness: a view below it, or with a corner below it, is vignetted
 

@@ -1,4 +1,4 @@
-"""One light field -> one prepared scene: its photo, focal stack, disparity, and where all that came from."""
+"""One light field, focal stack or pair -> one prepared scene: photo, stack, disparity, and where all that came from."""
 
 import hashlib
 import os
@@ -9,10 +9,15 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from refocal.optics.aligning import warped
+from refocal.optics.bracket import fit_aperture, fuse_bracket
 from refocal.optics.focus import FocusRange, aperture_of, find_range, plane_sweep
-from refocal.optics.lightfield import LightField, read_options
+from refocal.optics.lightfield import OPTIONS_FILE, LightField, read_options
+from refocal.optics.rgbd import prepare_pair
 from refocal.optics.scenes import write_scene
 from refocal.optics.shiftadd import focal_stack
+from refocal.optics.sources import Source
+from refocal.photo.images import as_photo, read_image, reduced
 
 SWEEP_STEP = 0.5  # px between neighbouring planes of the sweep in the outermost view: finer tells nothing new
 SWEEP_PLANES = (17, 129)  # at least, at most
@@ -30,6 +35,8 @@ class Recipe:
         (far, near) in px/view where a light field's own `lightfield.toml` has none; None: by plane sweep.
     pupil, linear
         As in `refocal.optics.shiftadd.focal_stack`.
+    stack_side
+        Short side, in pixels, that the slices of focal stacks are reduced to.
     """
 
     levels: tuple[float, ...]
@@ -37,6 +44,7 @@ class Recipe:
     slope_range: tuple[float, float] | None = None
     pupil: Literal["circular", "square"] = "circular"
     linear: bool = True
+    stack_side: int = 512
 
     def __post_init__(self) -> None:
         both = self.levels + self.levels_between
@@ -46,22 +54,59 @@ class Recipe:
             )
 
 
-def scene_name(path: Path) -> str:
-    """Return the name of the scene that a light field becomes: its folder's, or its file's without suffix."""
-    return path.name if path.is_dir() else path.stem
-
-
-def prepare_scene(path: Path, root: Path, recipe: Recipe) -> Path:
-    """Prepare one light field and write it into `root`, whole or not at all.
-
-    The slope range comes from its `lightfield.toml`, else from the recipe, else from a plane sweep; the disparity from
-    the file that the toml names, else from a plane sweep over the range.
+def prepare_scene(source: Source, root: Path, recipe: Recipe) -> Path:
+    """Prepare one scene and write it into `root`, whole or not at all.
 
     Raises
     ------
     ValueError
-        One line: what is wrong with the light field.
+        One line: what is wrong with the files.
     """
+    if source.kind == "light_field":
+        return prepare_light_field(source, root, recipe)
+    if source.kind == "focal_stack":
+        return prepare_stack(source, root, recipe)
+    image, disparity = source.files
+    told = f"{source.path.name}/{image.stem}"
+    return prepare_pair(image, disparity, root, source.name, group=source.group or source.name, source=told)
+
+
+def prepare_stack(source: Source, root: Path, recipe: Recipe) -> Path:
+    """Prepare a focal stack: the photo is fused from it, the disparity is where each pixel is sharp.
+
+    Where there are five slices or more, every second inner one is kept for evaluation and never trained on.
+    """
+    slices = [reduced(read_image(file).pixels, recipe.stack_side) for file in source.files]
+    bracket = fuse_bracket(slices)
+    aperture = fit_aperture(bracket, slices)
+    between = set(range(1, len(slices) - 1, 2)) if len(slices) >= 5 else set()
+    order = range(len(slices) - 1, -1, -1)  # far to near: levels rise
+    options = read_options(source.path)
+    return write_scene(
+        root,
+        source.name,
+        photo=_eight_bit(bracket.photo),
+        stack=np.stack([_eight_bit(warped(as_photo(slices[k]), bracket.poses[k])[0]) for k in order]),
+        disparity=bracket.disparity,
+        focus=[bracket.focus[k] for k in order],
+        trained=[k not in between for k in order],
+        aperture=max(aperture, 0.1),
+        slope_range=(-1.0, 1.0),
+        grid=(1, 1),
+        group=options.get("group"),
+        source=f"{source.path.name}/{source.files[0].stem}",
+        kind="focal_stack",
+        about={"sha256": source_digest(source), "options": options},
+    )
+
+
+def prepare_light_field(source: Source, root: Path, recipe: Recipe) -> Path:
+    """Prepare a light field.
+
+    The slope range comes from its `lightfield.toml`, else from the recipe, else from a plane sweep; the disparity from
+    the file that the toml names, else from a plane sweep over the range.
+    """
+    path = source.path
     options = read_options(path)
     field = LightField.open(path).odd()
     if min(field.grid) == 1:
@@ -78,7 +123,7 @@ def prepare_scene(path: Path, root: Path, recipe: Recipe) -> Path:
     stack = focal_stack(field.views, slopes, mask=field.mask, pupil=recipe.pupil, linear=recipe.linear)
     return write_scene(
         root,
-        scene_name(path),
+        source.name,
         photo=_eight_bit(field.centre),
         stack=_eight_bit(stack),
         disparity=focus_range.focus(disparity),
@@ -89,22 +134,26 @@ def prepare_scene(path: Path, root: Path, recipe: Recipe) -> Path:
         grid=field.grid,
         group=options.get("group"),
         source=path.name,
-        about={"sha256": source_digest(path), "options": options, "slope_range_from": told},
+        about={"sha256": source_digest(source), "options": options, "slope_range_from": told},
     )
 
 
-def source_digest(path: Path) -> str:
-    """Return the SHA-256 over the names and contents of a light field's files."""
+def source_digest(source: Source) -> str:
+    """Return the SHA-256 over the names and contents of a scene's files."""
     total = hashlib.sha256()
-    for file in source_files(path):
+    for file in source_files(source):
         with file.open("rb") as content:
-            total.update(f"{file.relative_to(path.parent).as_posix()}\0".encode())
+            total.update(f"{file.relative_to(source.path.parent).as_posix()}\0".encode())
             total.update(hashlib.file_digest(content, "sha256").digest())
     return total.hexdigest()
 
 
-def source_files(path: Path) -> list[Path]:
-    """Return the files of a light field, sorted, behind links too; hidden ones don't count."""
+def source_files(source: Source) -> list[Path]:
+    """Return the files that a scene is made from, sorted, behind links too; hidden ones don't count."""
+    if source.files:
+        told = source.path / OPTIONS_FILE
+        return sorted([*source.files, *([told] if told.is_file() else [])])
+    path = source.path
     walked = os.walk(path, followlinks=True)
     found = [path] if path.is_file() else [Path(folder, name) for folder, _, names in walked for name in names]
     return sorted(file for file in found if not file.name.startswith("."))

@@ -6,13 +6,12 @@
         scene.json      focus levels, aperture, slope range, grid, source
         photo.npy       uint8 (H, W, 3): the centre view, sRGB
         stack.npy       uint8 (K, H, W, 3): focused at each of the K levels, rising
-        disparity.npy   float16 (H, W): of the centre view, in focus units (-1 farthest, +1 nearest)
+        disparity.npy   float16 (H, W): of the photo, in focus units (-1 farthest, +1 nearest), NaN where unknown
 
 Arrays are opened memory-mapped, so that crops of thousands of scenes cost no memory. A scene is written into a hidden
 directory beside its place and renamed: one that is there is whole.
 """
 
-import json
 import math
 import shutil
 from collections.abc import Iterable, Mapping
@@ -23,7 +22,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-VERSION = 1
+from refocal.optics.facts import KINDS, VERSION, Kind, as_json, check_facts, read_facts, read_json
+
 MANIFEST, SCENE = "manifest.json", "scene.json"
 PHOTO, STACK, DISPARITY = "photo.npy", "stack.npy", "disparity.npy"
 Split = Literal["train", "validation", "test"]
@@ -48,6 +48,8 @@ class Scene:
         (far, near) in px/view: the slopes of focus -1 and +1.
     grid
         (U, V): how many views it was made of.
+    kind
+        What it was made of. "rgbd", a photo and its disparity, has no focal stack: K is 0.
     """
 
     path: Path
@@ -60,6 +62,7 @@ class Scene:
     slope_range: tuple[float, float]
     grid: tuple[int, int]
     source: str
+    kind: Kind = "light_field"
 
     def photo(self) -> NDArray[np.uint8]:
         """Return the all-in-focus photo, uint8 (H, W, 3) sRGB, memory-mapped."""
@@ -70,7 +73,7 @@ class Scene:
         return _mapped(self.path / STACK, "uint8", (len(self.focus), None, None, 3))
 
     def disparity(self) -> NDArray[np.float16]:
-        """Return the photo's disparity in focus units, float16 (H, W), memory-mapped; positive = nearer."""
+        """Return the photo's disparity in focus units, float16 (H, W), memory-mapped; larger = nearer."""
         return _mapped(self.path / DISPARITY, "float16", (None, None))
 
     @property
@@ -93,6 +96,7 @@ def write_scene(
     grid: tuple[int, int],
     group: str | None = None,
     source: str = "",
+    kind: Kind = "light_field",
     about: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write one scene, whole or not at all; see `Scene`. No `group`: one of its own. `about`: further provenance.
@@ -112,14 +116,15 @@ def write_scene(
         "slope_range": tuple(float(slope) for slope in slope_range),
         "grid": tuple(int(views) for views in grid),
         "source": source,
+        "kind": kind,
         "about": dict(about or {}),
     }
-    _check_facts(facts, f"scene {name}")
+    check_facts(facts, f"scene {name}")
     for file, pixels, shape in ((PHOTO, photo, (*photo.shape[:2], 3)), (STACK, stack, (len(levels), *photo.shape))):
         if pixels.shape != shape or pixels.dtype != np.uint8:
             raise ValueError(f"scene {name}: {file} must be uint8 {shape}, got {pixels.dtype} {pixels.shape}")
-    if disparity.shape != photo.shape[:2] or not np.isfinite(disparity).all():
-        raise ValueError(f"scene {name}: disparity must be finite and {photo.shape[:2]}, got {disparity.shape}")
+    if disparity.shape != photo.shape[:2] or np.isinf(disparity).any() or np.isnan(disparity).all():
+        raise ValueError(f"scene {name}: disparity must be finite or NaN, {photo.shape[:2]}, got {disparity.shape}")
     target = Path(root) / name
     beside = target.with_name(f".{name}.partial")
     shutil.rmtree(beside, ignore_errors=True)  # left by a killed run
@@ -127,7 +132,7 @@ def write_scene(
     np.save(beside / PHOTO, np.ascontiguousarray(photo))
     np.save(beside / STACK, np.ascontiguousarray(stack))
     np.save(beside / DISPARITY, disparity.astype(np.float16))
-    (beside / SCENE).write_text(_json(facts), encoding="utf-8")
+    (beside / SCENE).write_text(as_json(facts), encoding="utf-8")
     shutil.rmtree(target, ignore_errors=True)
     return beside.rename(target)
 
@@ -136,10 +141,10 @@ def write_manifest(root: str | Path, about: Mapping[str, Any], splits: Mapping[s
     """Write the manifest over scenes that lie in `root`: provenance, and each scene's group and part."""
     scenes = []
     for name in sorted(splits):
-        facts = _read_facts(Path(root) / name / SCENE)
+        facts = read_facts(Path(root) / name / SCENE)
         scenes.append({"name": name, "group": facts["group"], "split": splits[name], "source": facts["source"]})
     beside = Path(root) / f".{MANIFEST}.partial"
-    beside.write_text(_json({"version": VERSION, **about, "scenes": scenes}), encoding="utf-8")
+    beside.write_text(as_json({"version": VERSION, **about, "scenes": scenes}), encoding="utf-8")
     return beside.replace(Path(root) / MANIFEST)
 
 
@@ -154,7 +159,7 @@ def read_manifest(root: str | Path) -> dict[str, Any]:
     path = Path(root) / MANIFEST
     if not path.is_file():
         raise ValueError(f"no prepared scenes at {root}: {MANIFEST} is missing; the stage `stack` makes them")
-    content = _read_json(path)
+    content = read_json(path)
     try:
         unknown = {str(scene["name"]): scene["split"] for scene in content["scenes"] if scene["split"] not in SPLITS}
     except (KeyError, TypeError) as error:
@@ -179,8 +184,8 @@ def read_scenes(root: str | Path, split: str | None = None) -> list[Scene]:
 
 
 def _read_scene(path: Path, split: Split) -> Scene:
-    facts = _read_facts(path / SCENE)
-    known = {key: facts[key] for key in ("group", "aperture", "source")}
+    facts = read_facts(path / SCENE)
+    known = {key: facts[key] for key in ("group", "aperture", "source")} | {"kind": facts.get("kind", KINDS[0])}
     known |= {key: tuple(facts[key]) for key in ("focus", "trained", "slope_range", "grid")}
     scene = Scene(path=path, name=path.name, split=split, **known)
     sizes = {scene.photo().shape[:2], scene.stack().shape[1:3], scene.disparity().shape}
@@ -202,46 +207,3 @@ def _mapped(path: Path, dtype: str, shape: tuple[int | None, ...]) -> NDArray[An
         wanted = " x ".join("any" if length is None else str(length) for length in shape)
         raise ValueError(f"{path} must be {dtype} {wanted}, got {array.dtype} {array.shape}")
     return array
-
-
-def _read_facts(path: Path) -> dict[str, Any]:
-    facts = _read_json(path)
-    _check_facts(facts, str(path))
-    return facts
-
-
-def _check_facts(facts: Mapping[str, Any], where: str) -> None:
-    try:
-        focus, trained = [float(level) for level in facts["focus"]], list(facts["trained"])
-        far, near = (float(slope) for slope in facts["slope_range"])
-        aperture, grid = float(facts["aperture"]), [int(views) for views in facts["grid"]]
-        _ = str(facts["group"]), str(facts["source"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{where} is damaged: {type(error).__name__} {error}") from None
-    if not focus or focus != sorted(set(focus)) or not -1 <= focus[0] <= focus[-1] <= 1:
-        raise ValueError(f"{where}: focus levels must rise within [-1, 1], got {focus}")
-    if len(trained) != len(focus):
-        raise ValueError(f"{where}: trained must say yes or no for each of {len(focus)} levels, got {len(trained)}")
-    if not (math.isfinite(far) and math.isfinite(near) and near > far and math.isfinite(aperture) and aperture > 0):
-        raise ValueError(f"{where}: needs near > far and aperture > 0, got slopes ({far}, {near}), aperture {aperture}")
-    if len(grid) != 2 or min(grid) < 1:
-        raise ValueError(f"{where}: grid must be two positive numbers, got {grid}")
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ValueError(f"cannot read {path}: {error.strerror or error}") from None
-    except ValueError as error:
-        raise ValueError(f"{path} is damaged: {error}") from None
-    if not isinstance(content, dict) or content.get("version") != VERSION:
-        found = content.get("version") if isinstance(content, dict) else content
-        raise ValueError(
-            f"{path} must be of version {VERSION}, got {found!r}; prepare the scenes again (stage `stack`)"
-        )
-    return content
-
-
-def _json(content: Mapping[str, Any]) -> str:
-    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"

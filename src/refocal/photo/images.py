@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL.Image
 from numpy.typing import NDArray
 
 from refocal.photo.decoding import MAX_PIXELS, decode
@@ -147,6 +148,22 @@ def as_photo(pixels: Pixels) -> NDArray[np.float32]:
     if colour.dtype == np.float32:
         return np.ascontiguousarray(colour)
     return colour * np.float32(1 / _LIMITS[colour.dtype])
+
+
+def reduced(pixels: Pixels, side: int) -> NDArray[np.float32]:
+    """Turn a picture into a photo whose short side is at most `side` pixels, antialiased; 0: its size stays."""
+    height, width = pixels.shape[:2]
+    scale = side / min(height, width)
+    if side == 0 or scale >= 1:
+        return as_photo(pixels)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    colour = pixels[..., None].repeat(3, axis=2) if pixels.ndim == 2 else pixels[..., :3]
+    channels = [
+        PIL.Image.fromarray(np.asarray(colour[..., c], np.float32)).resize(size, PIL.Image.Resampling.BILINEAR)
+        for c in range(3)
+    ]
+    limit = np.float32(1 if colour.dtype == np.float32 else 1 / _LIMITS[colour.dtype])
+    return np.clip(np.stack([np.asarray(channel) for channel in channels], axis=-1) * limit, 0, 1)
 
 
 def like_input(photo: NDArray[np.float32], pixels: Pixels) -> Pixels:

@@ -3,15 +3,16 @@
 import math
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from refocal.photo.images import Pixels, checked_pixels
-from refocal.photo.session import find_model, open_session, read_metadata, run
-from refocal.photo.tiles import refocus_by_tiles
+from refocal.photo.disparity import enlarge, to_focus
+from refocal.photo.images import Pixels, checked_pixels, reduced
+from refocal.photo.session import Conventions, find_model, open_session, part_of, read_metadata, run
+from refocal.photo.tiles import reflected, refocus_by_tiles
 
 
 class Refocuser:
@@ -63,10 +64,29 @@ class Refocuser:
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise ValueError(f"{name} must be an integer, at least {least}, got {value!r}")
         self.model = find_model(model)
-        self._session = open_session(self.model, threads=threads, providers=providers, require_gpu=require_gpu)
+        options: dict[str, Any] = {"threads": threads, "providers": providers, "require_gpu": require_gpu}
+        self._session = open_session(self.model, **options)
         self.metadata, self._conventions = read_metadata(self._session, self.model)
+        self._halves = {
+            part: self._half(part, options)
+            for part in ("analyse", "render")
+            if part_of(self.model, "analyse").is_file() and part_of(self.model, "render").is_file()
+        }
         self._tile, self._overlap = tile, overlap
         self._warned = False
+
+    def _half(self, part: str, options: Mapping[str, Any]) -> tuple[Any, Conventions]:
+        path = part_of(self.model, part)
+        session = open_session(path, **options)
+        metadata, conventions = read_metadata(session, path, part)
+        if metadata.get("weights") != self.metadata.get("weights"):
+            raise ValueError(f"{path} has other weights than {self.model}: export them together, or remove it")
+        return session, conventions
+
+    @property
+    def finds_depth(self) -> bool:
+        """Whether the model goes by way of the disparity: `analyse`, `render` and a disparity from outside work."""
+        return bool(self._halves)
 
     def __call__(
         self,
@@ -88,7 +108,8 @@ class Refocuser:
             Blur diameter, in pixels of this photo, of a point one full focus range away from the focus; None: as in
             training, in proportion to the photo (`aperture_for`).
         disparity, disparity_range
-            For models that are given the depth; none is yet.
+            The depth, where it is known: of any size, larger = nearer; `disparity_range` = (far, near) is what -1 and
+            +1 mean in it, else its 1 and 99 percentiles. For models that go by way of it.
 
         Returns
         -------
@@ -104,10 +125,54 @@ class Refocuser:
         UserWarning
             Once, for an aperture beyond those that the model was trained on.
         """
-        if disparity is not None or disparity_range is not None:
+        if disparity_range is not None and disparity is None:
+            raise ValueError("disparity_range needs a disparity")
+        if self._halves:
+            pixels = checked_pixels(_single(photo), "photo")
+            told = None if disparity is None else enlarge(to_focus(disparity, disparity_range), pixels)
+            return self.render(photo, self.analyse(photo) if told is None else told, focus, aperture)
+        if disparity is not None:
             raise ValueError(f"disparity: the model {self.model} takes none, only {self.metadata.get('inputs', '')}")
+        return self._refocus(photo, focus, aperture, None)
+
+    def analyse(self, photo: NDArray[Any]) -> NDArray[np.float32]:
+        """Return how near each pixel of a photo is: float32 (H, W), -1 the farthest, +1 the nearest plane.
+
+        The photo is looked at whole, at the size that the model was trained at; the disparity is brought to the photo's
+        size along its edges.
+
+        Raises
+        ------
+        ValueError
+            The model knows no disparity, or the photo is none.
+        """
+        session, conventions = self._needed("analyse")
+        pixels = checked_pixels(_single(photo), "photo")
+        small = reduced(pixels, conventions.analysis_side)
+        multiple = conventions.size_multiple
+        rows, columns = (reflected(side, -(-side // multiple) * multiple) for side in small.shape[:2])
+        found = run(session, small[np.ix_(rows, columns)])[: small.shape[0], : small.shape[1]]
+        return enlarge(np.ascontiguousarray(found), pixels)
+
+    def render(
+        self, photo: NDArray[Any], disparity: NDArray[np.float32], focus: float, aperture: float | None = None
+    ) -> Pixels:
+        """Refocus a photo whose disparity is known, (H, W) in focus units as `analyse` gives it. Else as a call."""
+        self._needed("render")
+        if disparity.shape != np.shape(photo)[:2] or not np.isfinite(disparity).all():
+            raise ValueError(f"disparity must be finite, of the photo's {np.shape(photo)[:2]}, got {disparity.shape}")
+        return self._refocus(photo, focus, aperture, disparity.astype(np.float32, copy=False))
+
+    def _needed(self, part: str) -> tuple[Any, Conventions]:
+        if part not in self._halves:
+            raise ValueError(f"the model {self.model} knows no disparity: it has no {part_of(self.model, part).name}")
+        return self._halves[part]
+
+    def _refocus(
+        self, photo: NDArray[Any], focus: float, aperture: float | None, disparity: NDArray[np.float32] | None
+    ) -> Pixels:
         if isinstance(photo, np.ndarray) and photo.dtype.kind == "f" and photo.dtype != np.float32:
-            out = self(photo.astype(np.float32), focus, aperture).astype(photo.dtype)
+            out = self._refocus(photo.astype(np.float32), focus, aperture, disparity).astype(photo.dtype)
             if out.shape[2:] == (4,):
                 out[..., 3] = photo[..., 3]  # alpha to the last bit
             return out
@@ -118,11 +183,17 @@ class Refocuser:
         diameter = self.aperture_for(*pixels.shape[:2]) if aperture is None else aperture
         if not _is_number(diameter) or not 0 <= diameter < math.inf:
             raise ValueError(f"aperture must be a blur diameter in pixels, 0 or more, got {aperture!r}")
-        self._warn_of_aperture(float(diameter), given=aperture is not None)
+        sigma = {"focus": float(focus), "aperture": float(diameter)}
+        session, conventions = self._session, self._conventions
+        if disparity is None:
+            self._warn_of_aperture(float(diameter), given=aperture is not None)
+        else:
+            session, conventions = self._halves["render"]
         return refocus_by_tiles(
             pixels,
-            lambda part: run(self._session, part, float(focus), float(diameter)),
-            multiple=self._conventions.size_multiple,
+            lambda part, *told: run(session, part, **dict(zip(("disparity",), told, strict=False)), **sigma),
+            disparity=disparity,
+            multiple=conventions.size_multiple,
             tile=self._tile,
             overlap=self._overlap,
         )
@@ -140,8 +211,14 @@ class Refocuser:
         why = "" if given else f" (what photos of this size get; a {helps} photo or an aperture of your own helps)"
         warnings.warn(
             f"aperture {aperture:.3g} px{why} lies outside the {smallest:.3g} to {largest:.3g} px of the training data",
-            stacklevel=3,
+            stacklevel=4,  # who called the Refocuser
         )
+
+
+def _single(photo: NDArray[Any]) -> NDArray[Any]:
+    """Return floats of other precision as float32."""
+    other = isinstance(photo, np.ndarray) and photo.dtype.kind == "f" and photo.dtype != np.float32
+    return photo.astype(np.float32) if other else photo
 
 
 def _is_number(value: object) -> bool:

@@ -11,7 +11,11 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-INPUTS = ("photo", "focus", "aperture")
+INPUTS = {
+    "": ("photo", "focus", "aperture"),
+    "analyse": ("photo",),
+    "render": ("photo", "disparity", "focus", "aperture"),
+}  # of the whole model and of its halves
 _CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 _HERE = Path(__file__)
 # Released weights: beside the sources of a checkout, or inside the installed package.
@@ -32,12 +36,20 @@ class Conventions:
         Median of the training apertures as a fraction of the photo's long side.
     aperture_range
         Smallest and largest aperture trained on, in pixels.
+    analysis_side
+        Short side, in pixels, that photos are reduced to to look for depth; 0: as they are.
     """
 
     size_multiple: int
     focus_range: tuple[float, float]
     aperture_fraction: float
     aperture_range: tuple[float, float]
+    analysis_side: int
+
+
+def part_of(model: Path, part: str) -> Path:
+    """Return where a half of a model lies, "analyse" or "render": beside it. "" is the model itself."""
+    return model.with_name(f"{model.stem}.{part}{model.suffix}") if part else model
 
 
 def find_model(model: str | os.PathLike[str] | None) -> Path:
@@ -104,8 +116,8 @@ def _gpu_is_visible() -> bool:
     return shutil.which("nvidia-smi") is not None and os.environ.get("CUDA_VISIBLE_DEVICES") != ""
 
 
-def read_metadata(session: Any, path: Path) -> tuple[dict[str, str], Conventions]:
-    """Return the metadata as written, and the conventions in it, checked.
+def read_metadata(session: Any, path: Path, part: str = "") -> tuple[dict[str, str], Conventions]:
+    """Return the metadata of a model or a half of one, as written, and the conventions in it, checked.
 
     Raises
     ------
@@ -113,8 +125,8 @@ def read_metadata(session: Any, path: Path) -> tuple[dict[str, str], Conventions
         Not a refocal model: another interface, or metadata missing or malformed.
     """
     found = tuple(node.name for node in session.get_inputs())
-    if set(found) != set(INPUTS):
-        raise ValueError(f"model {path} must take {', '.join(INPUTS)}, it takes {', '.join(found)}")
+    if set(found) != set(INPUTS[part]):
+        raise ValueError(f"model {path} must take {', '.join(INPUTS[part])}, it takes {', '.join(found)}")
     metadata = dict(session.get_modelmeta().custom_metadata_map)
     try:
         return metadata, _conventions(metadata)
@@ -132,14 +144,26 @@ def _conventions(metadata: Mapping[str, str]) -> Conventions:
         focus_range=(far, near),
         aperture_fraction=float(metadata["aperture_fraction"]),
         aperture_range=(smallest, largest),
+        analysis_side=int(metadata.get("analysis_side", 0)),
     )
     if conventions.size_multiple < 1 or not far < near or not 0 <= smallest <= largest:
         raise ValueError(f"{conventions}")
     return conventions
 
 
-def run(session: Any, photo: NDArray[np.float32], focus: float, aperture: float) -> NDArray[np.float32]:
-    """Run the model on one photo (H, W, 3), H and W multiples of its size; -> (H, W, 3).
+def run(session: Any, photo: NDArray[np.float32], **inputs: NDArray[np.float32] | float) -> NDArray[np.float32]:
+    """Run a model on one photo (H, W, 3), H and W multiples of its size.
+
+    Parameters
+    ----------
+    session, photo
+        What to run, on what.
+    inputs
+        By name: the disparity (H, W), and numbers.
+
+    Returns
+    -------
+    (H, W, 3), or (H, W) where the model gives a disparity.
 
     Raises
     ------
@@ -147,19 +171,17 @@ def run(session: Any, photo: NDArray[np.float32], focus: float, aperture: float)
         The model failed (memory, mostly), or gave values that are not finite or another size.
     """
     height, width = photo.shape[:2]
-    feed = {
-        "photo": np.ascontiguousarray(photo.transpose(2, 0, 1))[None],
-        "focus": np.array([focus], np.float32),
-        "aperture": np.array([aperture], np.float32),
-    }
+    feed = {"photo": np.ascontiguousarray(photo.transpose(2, 0, 1))[None]}
+    for name, value in inputs.items():
+        feed[name] = value[None, None] if isinstance(value, np.ndarray) else np.array([value], np.float32)
     try:
-        (out,) = session.run(["refocused"], feed)
+        (out,) = session.run(None, feed)
     except Exception as error:  # noqa: BLE001  see above
         raise ValueError(f"the model failed on {width} x {height} pixels (a smaller tile?): {_line(error)}") from None
-    if out.shape != feed["photo"].shape or not np.isfinite(out).all():
-        raise ValueError(f"the model gave {out.shape} for {feed['photo'].shape}, or values that are not finite")
-    refocused: NDArray[np.float32] = out[0].transpose(1, 2, 0)
-    return refocused
+    if out.shape[:1] != (1,) or out.shape[2:] != (height, width) or not np.isfinite(out).all():
+        raise ValueError(f"the model gave {out.shape} for {height} x {width} pixels, or values that are not finite")
+    made: NDArray[np.float32] = out[0].transpose(1, 2, 0)
+    return made[..., 0] if made.shape[2] == 1 else made
 
 
 def _line(error: Exception) -> str:

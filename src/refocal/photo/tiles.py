@@ -79,8 +79,9 @@ def _weights(starts: NDArray[np.int_], size: int, padded: int) -> NDArray[np.flo
 
 def refocus_by_tiles(
     pixels: Pixels,
-    network: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+    network: Callable[..., NDArray[np.float32]],
     *,
+    disparity: NDArray[np.float32] | None = None,
     multiple: int,
     tile: int,
     overlap: int,
@@ -92,7 +93,10 @@ def refocus_by_tiles(
     pixels
         A picture as in `images.Image`, any size.
     network
-        (h, w, 3) float32 [0, 1] -> the same, for h and w multiples of `multiple`.
+        (h, w, 3) float32 [0, 1] -> the same, for h and w multiples of `multiple`; with a disparity, it is given that
+        part of it, (h, w), as well.
+    disparity
+        (H, W) of the picture.
     multiple, tile, overlap
         In pixels.
 
@@ -110,7 +114,9 @@ def refocus_by_tiles(
         source = pixels[rows.index[start : start + rows.size]]
         for j, left in enumerate(columns.starts):
             columns_here = slice(left, left + columns.size)
-            refocused = network(as_photo(source[:, columns.index[columns_here]]))
+            there = columns.index[columns_here]
+            told = () if disparity is None else (disparity[np.ix_(rows.index[start : start + rows.size], there)],)
+            refocused = network(as_photo(source[:, there]), *told)
             band[:, columns_here] += refocused * columns.weights[j][:, None]
         band *= rows.weights[i][:, None, None]
         band[: len(carried)] += carried

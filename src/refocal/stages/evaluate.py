@@ -12,6 +12,7 @@ from refocal.judging.report import by_focus, by_scene, rank, report
 from refocal.judging.scores import SceneScores
 from refocal.judging.scoring import score_scene
 from refocal.judging.sheets import scene_sheet
+from refocal.judging.ways import ways_in
 from refocal.optics.scenes import Scene, read_manifest, read_scenes
 from refocal.params import Evaluate, read_params
 from refocal.photo.images import write_image
@@ -25,7 +26,7 @@ METRICS, PLOTS, PICTURES = Path("metrics.json"), Path("plots"), Path("pictures")
 def main() -> None:
     """Score every part of the scenes that the parameters name, then put the outputs in place together."""
     params = read_params().evaluate
-    scenes = {split: found for split in params.splits if (found := read_scenes(SCENES, split))}
+    scenes = {split: found for split in params.splits if (found := judged(read_scenes(SCENES, split)))}
     if not scenes:  # one part alone may be empty: k-fold of few scenes has no validation part
         raise ValueError(f"{SCENES} holds no scene of the parts {', '.join(params.splits)} to evaluate on")
     methods = methods_of(params)
@@ -50,18 +51,26 @@ def main() -> None:
 
 def methods_of(params: Evaluate) -> dict[str, Method]:
     """Return what is compared, by name: the exported models, and the baselines."""
-    methods: dict[str, Method] = {"refocal": model(OURS, params)}
+    methods = ways_in(model(OURS, params))
     if ORIGINAL.exists():
-        methods["original"] = model(ORIGINAL, params)
+        methods["original"] = ways_in(model(ORIGINAL, params))["refocal"]
     recipe = read_manifest(SCENES).get("recipe", {})  # of the stage stack; other makers' scenes may have none
     oracle = Oracle(**{key: recipe[key] for key in ("pupil", "linear") if key in recipe})
-    return methods | {"identity": identity, "gaussian": fit_gaussian(read_scenes(SCENES, "train")), "oracle": oracle}
+    return methods | {
+        "identity": identity,
+        "gaussian": fit_gaussian(judged(read_scenes(SCENES, "train"))),
+        "oracle": oracle,
+    }
 
 
-def model(path: Path, params: Evaluate) -> Method:
-    """Return an ONNX file as a method: the very file that is served, through the very door."""
-    refocuser = Refocuser(path, tile=params.tile, threads=params.threads)
-    return lambda scene, focus: refocuser(scene.photo(), focus, aperture=scene.aperture)
+def judged(scenes: list[Scene]) -> list[Scene]:
+    """Return the scenes that have a focal stack to compare with."""
+    return [scene for scene in scenes if scene.focus]
+
+
+def model(path: Path, params: Evaluate) -> Refocuser:
+    """Open an ONNX file: the very file that is served, through the very door."""
+    return Refocuser(path, tile=params.tile, threads=params.threads)
 
 
 def write_sheets(

@@ -53,6 +53,7 @@ def main() -> None:
         slope_range=section.slope_range,
         pupil=section.pupil,
         linear=section.linear,
+        stack_side=section.stack_side,
     )
     with shown() as progress:
         skipped = prepare_scenes(

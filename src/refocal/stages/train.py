@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from refocal.learning.gan import LossConfig, TrainConfig
+from refocal.learning.networks.lens import LensConfig
 from refocal.learning.networks.patchgan import PatchGANConfig
 from refocal.learning.networks.unet import UNetConfig
 from refocal.learning.training import train
@@ -26,6 +27,7 @@ def train_config(section: Train) -> TrainConfig:
     values = section.model_dump()
     return TrainConfig(
         unet=UNetConfig(**values.pop("unet")),
+        lens=LensConfig(**values.pop("lens")),
         discriminator=PatchGANConfig(**values.pop("discriminator")),
         losses=LossConfig(**values.pop("losses")),
         **values,

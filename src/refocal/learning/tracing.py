@@ -1,0 +1,86 @@
+"""torch to an ONNX graph: dynamic sizes, weights inside, the same bytes wherever the checkout lies."""
+
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import onnx
+import torch
+from torch import nn
+
+import refocal
+
+CHANNELS = {"photo": 3, "disparity": 1}  # inputs that are pictures; the others are one number a photo
+
+
+def to_onnx(module: nn.Module, inputs: Sequence[str], output: str, *, multiple: int, opset: int) -> onnx.ModelProto:
+    """Trace a module with dynamic N, H, W, and clear what differs by checkout or would leak its paths.
+
+    Parameters
+    ----------
+    module : nn.Module
+        In evaluation mode.
+    inputs, output : str
+        Their names: "photo" and "disparity" are (N, C, H, W), any other is (N,).
+    multiple : int
+        What H and W are multiples of.
+    opset : int
+        Of ONNX.
+    """
+    rows, columns = (multiple * torch.export.Dim(name, min=1, max=1 << 14) for name in ("h", "w"))
+    batch = torch.export.Dim("N", min=1, max=1024)
+    example = tuple(
+        torch.zeros(2, CHANNELS[name], 2 * multiple, 3 * multiple) if name in CHANNELS else torch.ones(2)
+        for name in inputs
+    )
+    shapes = {name: {0: batch, 2: rows, 3: columns} if name in CHANNELS else {0: batch} for name in inputs}
+    with _quiet():
+        program = torch.onnx.export(
+            module,
+            example,
+            dynamo=True,
+            opset_version=opset,
+            input_names=list(inputs),
+            output_names=[output],
+            dynamic_shapes=shapes,
+            external_data=False,
+            verbose=False,
+        )
+    if program is None:
+        raise ValueError("torch gave no ONNX program")
+    model = program.model_proto
+    _strip(model)
+    for value in (*model.graph.input, *model.graph.output):  # plain names instead of expressions such as 32*h
+        named = [side for side in value.type.tensor_type.shape.dim if not side.HasField("dim_value")]
+        for side, letter in zip(named, "NHW", strict=False):  # numbers have N alone
+            side.dim_param = letter
+    model.producer_name, model.producer_version = "refocal", refocal.__version__
+    return model
+
+
+def _strip(model: onnx.ModelProto) -> None:
+    """Clear remarks: the exporter's hold stack traces, which differ by checkout and leak its paths."""
+    graph = model.graph
+    graph.ClearField("value_info")  # shapes between the nodes: inferred anew by who loads the file
+    functions = [(function, *function.node) for function in model.functions]
+    parts = (model, graph, *graph.node, *graph.input, *graph.output, *graph.initializer, *sum(functions, ()))
+    for part in parts:
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence the exporter's remarks on its own inner workings; what goes wrong is raised."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir", "torch.export")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,96 @@
+"""Photos with their disparity, as depth cameras, stereo and phones give them: prepared without a focal stack.
+
+    FOLDER/image/ID.jpg  disparity/ID.png     8 or 16 bit, 0 = unknown, larger = nearer, each on a scale of its own
+
+What they are refocused to is rendered while training.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refocal.optics.readers import PICTURES
+from refocal.optics.scenes import write_scene
+from refocal.photo.images import read_image
+
+IMAGE, DISPARITY = "image", "disparity"
+EDGE = 1  # percent of the known disparities beyond the ends of the focus range
+LEAST = 0.05  # share of a photo whose disparity must be known
+
+
+def list_pairs(folder: Path) -> dict[str, tuple[Path, Path]]:
+    """Return photo and disparity by their common name, sorted.
+
+    Raises
+    ------
+    ValueError
+        One line: a folder that is missing or empty, a photo without disparity or the other way round.
+    """
+    found = []
+    for part in (IMAGE, DISPARITY):
+        if not (folder / part).is_dir():
+            raise ValueError(f"{folder} must have the folders {IMAGE} and {DISPARITY}; {part} is missing")
+        files = sorted((folder / part).iterdir())
+        found.append({file.stem: file for file in files if file.suffix.lower() in PICTURES})
+    images, disparities = found
+    if not images:
+        raise ValueError(f"{folder / IMAGE} holds no picture ({', '.join(sorted(PICTURES))})")
+    for name in sorted(images.keys() ^ disparities.keys()):
+        missing = DISPARITY if name in images else IMAGE
+        raise ValueError(f"{folder}: {name} has no file in {missing}")
+    return {name: (images[name], disparities[name]) for name in images}
+
+
+def prepare_pair(image: Path, disparity: Path, root: Path, name: str, *, group: str, source: str) -> Path:
+    """Write one pair as a scene, whole or not at all.
+
+    The 1st and 99th percentile of the known disparities become focus -1 and +1.
+
+    Raises
+    ------
+    ValueError
+        One line: a file that cannot be read, sizes that differ, a disparity that is flat or hardly known.
+    """
+    photo = _eight_bit(read_image(image).pixels)
+    values = read_image(disparity).pixels
+    values = values[..., 0] if values.ndim == 3 else values
+    if values.shape != photo.shape[:2]:
+        raise ValueError(
+            f"{disparity} is {values.shape[1]} x {values.shape[0]}, its photo {photo.shape[1]} x {photo.shape[0]}"
+        )
+    known = values > 0
+    if known.mean() < LEAST:
+        raise ValueError(
+            f"{disparity}: {known.mean():.0%} of the pixels are known (not 0), at least {LEAST:.0%} are needed"
+        )
+    far, near = np.percentile(values[known], (EDGE, 100 - EDGE)).astype(np.float64)
+    if not near > far:
+        raise ValueError(f"{disparity} is flat: all that is known has the value {far:g}")
+    focus = np.clip((values.astype(np.float64) - far) / (near - far) * 2 - 1, -1.2, 1.2)
+    return write_scene(
+        root,
+        name,
+        photo=photo,
+        stack=np.empty((0, *photo.shape), np.uint8),
+        disparity=np.where(known, focus, np.nan),
+        focus=(),
+        trained=(),
+        aperture=1.0,
+        slope_range=(-1.0, 1.0),
+        grid=(1, 1),
+        group=group,
+        source=source,
+        kind="rgbd",
+    )
+
+
+def _eight_bit(pixels: NDArray[Any]) -> NDArray[np.uint8]:
+    """Grey, alpha, 16 bit and float pictures to (H, W, 3) uint8."""
+    colour = np.repeat(pixels[..., None], 3, -1) if pixels.ndim == 2 else pixels[..., :3]
+    if colour.dtype == np.uint16:
+        return (colour // 257).astype(np.uint8)
+    if colour.dtype == np.uint8:
+        return np.ascontiguousarray(colour)
+    return np.asarray(np.rint(np.clip(colour, 0, 1) * 255), np.uint8)

@@ -1,0 +1,110 @@
+"""What lies in a folder of data: light fields, collections of focal stacks, collections of photos with disparity.
+
+data/ROOM/            views                      -> one scene, a light field
+data/LYTRO/           lightfield.toml: kind = "focal_stack"; 7__refocus_00.jpg …  -> a scene for each name before
+                      the number of the slice, which rises from near to far
+data/KINECT/          image/ID.jpg, disparity/ID.png                              -> a scene for each pair
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from refocal.optics.facts import Kind
+from refocal.optics.lightfield import list_light_fields, read_options
+from refocal.optics.readers import PICTURES
+from refocal.optics.rgbd import DISPARITY, IMAGE, list_pairs
+
+SLICE = re.compile(r"^(?P<scene>.*?)(?:__refocus)?[_-]?(?P<slice>\d+)$")
+BLOCK = 40  # neighbours in a collection often show one room: such blocks stay in one part of the split
+
+
+@dataclass(frozen=True)
+class Source:
+    """What one scene is made from.
+
+    Attributes
+    ----------
+    name
+        Of the scene.
+    kind
+        What it is.
+    path
+        The light field; or the folder of the collection.
+    files
+        Of a pair: photo, disparity; of a focal stack: the slices from near to far; of a light field: none are named.
+    group
+        What it shares with others; None: what the light field's toml says, or nothing.
+    """
+
+    name: str
+    kind: Kind
+    path: Path
+    files: tuple[Path, ...] = ()
+    group: str | None = None
+
+
+def list_sources(data: Path) -> dict[str, Source]:
+    """Return what lies in a folder, by the scene's name, sorted.
+
+    Raises
+    ------
+    ValueError
+        One line: no such folder, nothing in it, two sources of one name, a collection that is not whole.
+    """
+    found: dict[str, Source] = {}
+    for path in list_light_fields(data):
+        for source in _of(path):
+            if source.name in found:
+                both = f"{path} and {found[source.name].path}"
+                raise ValueError(f"{both} would both become the scene {source.name}; rename one")
+            found[source.name] = source
+    if not found:
+        raise ValueError(f"no light fields in {data}: put a folder or a mosaic a light field there")
+    return found
+
+
+def _of(path: Path) -> list[Source]:
+    if path.is_dir() and (path / IMAGE).is_dir() and (path / DISPARITY).is_dir():
+        pairs = list_pairs(path)
+        return [
+            Source(f"{path.name}_{name}", "rgbd", path, files, f"{path.name}/{number // BLOCK}")
+            for number, (name, files) in enumerate(pairs.items())
+        ]
+    if path.is_dir() and _kind(path) == "focal_stack":
+        stacks = list_stacks(path)
+        names = {stack: f"{path.name}_{stack}" if stack else path.name for stack in stacks}
+        return [Source(names[stack], "focal_stack", path, files) for stack, files in stacks.items()]
+    return [Source(path.name if path.is_dir() else path.stem, "light_field", path)]
+
+
+def _kind(path: Path) -> str:
+    try:
+        return str(read_options(path).get("kind", "light_field"))
+    except ValueError:
+        return "light_field"  # whose reader then says what is wrong
+
+
+def list_stacks(folder: Path) -> Mapping[str, tuple[Path, ...]]:
+    """Return the slices of each focal stack in a folder, near to far, by what their names have before the number.
+
+    Raises
+    ------
+    ValueError
+        One line: a picture whose name has no number, or a stack of one slice.
+    """
+    stacks: dict[str, dict[int, Path]] = {}
+    for file in sorted(folder.iterdir()):
+        if file.suffix.lower() not in PICTURES or file.name.startswith("."):
+            continue
+        match = SLICE.match(file.stem)
+        if match is None:
+            raise ValueError(f"{file}: the name of a slice must end in its number, counted from near to far")
+        stacks.setdefault(match["scene"], {})[int(match["slice"])] = file
+    if not stacks:
+        raise ValueError(f"{folder} holds no slices of focal stacks ({', '.join(sorted(PICTURES))})")
+    for name, slices in stacks.items():
+        if len(slices) < 2:
+            raise ValueError(f"{folder}: the focal stack {name or folder.name} has one slice, 2 are needed")
+    return {name: tuple(slices[number] for number in sorted(slices)) for name, slices in stacks.items()}
