@@ -69,6 +69,7 @@ class LensParams(Section):
     pupil: Literal["circular", "square"] = "circular"
     pupil_scale: Annotated[float, Field(gt=0)] = 1.15
     highlights: Annotated[float, Field(ge=1)] = 1
+    encoder: Literal["plain", "efficientnet_lite0"] = "plain"
 
     @model_validator(mode="after")
     def _belong_together(self) -> "LensParams":
@@ -113,6 +114,7 @@ class Train(Section):
     weights: dict[str, Weight] = {}  # of collections or kinds of scenes
     jitter: Fraction = 0
     init: str | None = None
+    imagenet: str | None = None
     zoom: Annotated[float, Field(gt=0, le=1)] | None = None
     told: Fraction = 0.5
     learning_rate: Annotated[float, Field(gt=0)] = 2e-4

@@ -13,6 +13,7 @@ from refocal.learning.losses import disparity_error, l1, lsgan_discriminator, ls
 from refocal.learning.networks.vgg import VGGFeatures
 
 LAYERS = ("relu1_2", "relu2_2", "relu3_3")
+NOT = torch.tensor([False, False])  # no disparity is only relative
 
 
 @pytest.fixture(scope="module")
@@ -136,11 +137,11 @@ def test_descending_the_loss_brings_the_picture_to_its_target(
 def test_the_disparity_error_is_0_for_the_truth_and_counts_edges_beside_values() -> None:
     """A constant offset has no gradients: it costs its size; a step costs more than its mean."""
     wanted = torch.rand(2, 1, 16, 24)
-    assert float(disparity_error(wanted, wanted)) == 0
-    assert float(disparity_error(wanted + 0.25, wanted)) == pytest.approx(0.25, abs=1e-5)
+    assert float(disparity_error(wanted, wanted, NOT)) == 0
+    assert float(disparity_error(wanted + 0.25, wanted, NOT)) == pytest.approx(0.25, abs=1e-5)
     step = torch.zeros_like(wanted)
     step[..., 12:] = 0.5
-    assert float(disparity_error(wanted + step, wanted)) > 0.25 + 1e-3
+    assert float(disparity_error(wanted + step, wanted, NOT)) > 0.25 + 1e-3
 
 
 def test_what_is_not_known_of_a_disparity_counts_for_nothing() -> None:
@@ -149,9 +150,26 @@ def test_what_is_not_known_of_a_disparity_counts_for_nothing() -> None:
     wanted[..., :7] = float("nan")
     ours = torch.rand(2, 1, 16, 24, requires_grad=True)
     other = torch.where(wanted.isnan(), torch.tensor(9.0), ours)
-    assert torch.equal(disparity_error(ours, wanted), disparity_error(other, wanted))
-    torch.autograd.backward(disparity_error(ours, wanted))
+    assert torch.equal(disparity_error(ours, wanted, NOT), disparity_error(other, wanted, NOT))
+    torch.autograd.backward(disparity_error(ours, wanted, NOT))
     assert ours.grad is not None
     assert float(ours.grad[..., :7].abs().max()) == 0
     assert bool((ours.grad[..., 7:] != 0).any())
-    assert float(disparity_error(ours.detach(), torch.full_like(wanted, float("nan")))) == 0
+    assert float(disparity_error(ours.detach(), torch.full_like(wanted, float("nan")), NOT)) == 0
+
+
+def test_a_relative_disparity_counts_by_its_shape_and_less_by_its_values() -> None:
+    """Twice as deep and shifted is the same shape; upside down is the opposite, and costs more than saying nothing."""
+    wanted = torch.rand(2, 1, 16, 24) - 0.5
+    other = 2 * wanted + 0.1
+    exact, shape = (float(disparity_error(other, wanted, which)) for which in (NOT, ~NOT))
+    assert shape < 0.6 * exact
+    assert float(disparity_error(-wanted, wanted, ~NOT)) > float(disparity_error(0 * wanted, wanted, ~NOT))
+    mixed = float(disparity_error(other, wanted, torch.tensor([True, False])))
+    assert shape < mixed < exact
+
+
+def test_a_flat_disparity_is_not_blown_up_to_a_shape() -> None:
+    """Noise of a hundredth of the focus range, found on a wall, costs about that and no more."""
+    wall = torch.zeros(2, 1, 16, 24)
+    assert float(disparity_error(wall + 0.01 * torch.randn(wall.shape), wall, NOT)) < 0.4

@@ -50,6 +50,7 @@ class TrainConfig:
     zoom: float | None = None  # crops of this share of a scene's short side up to all of it, resized; None: as they are
     jitter: float = 0  # of exposure, colours and gamma
     init: str | None = None  # a generator.pt to start from; None: random weights
+    imagenet: str | None = None  # weights of ImageNet for the encoder of a lens generator that starts from none
     told: float = 0.5  # share of the crops for which a lens generator is told the true disparity
     learning_rate: float = 2e-4
     betas: tuple[float, float] = (0.5, 0.999)
@@ -90,6 +91,8 @@ def build_run(config: TrainConfig, device: torch.device, aperture_scale: float =
     generator = build_generator(config.network, config.unet, config.lens, aperture_scale)
     if config.init is not None:
         _start_from(generator, config.init)
+    elif config.imagenet is not None and isinstance(generator, Lens):
+        generator.analyser.load_imagenet(config.imagenet)
     discriminator = PatchGAN(config.discriminator)
     if config.crop % generator.multiple:
         raise ValueError(
@@ -147,7 +150,7 @@ def gan_step(run: Run, config: TrainConfig, sigma_scale: Tensor) -> Step:
             fake, disparity = generate(photo, sigma, batch.disparity)
             fake = fake.float()
         if disparity is not None and weights.disparity:
-            losses["disparity"] = disparity_error(disparity, batch.disparity)
+            losses["disparity"] = disparity_error(disparity, batch.disparity, ~batch.real)
 
         if weights.adversarial:
             run.discriminator.requires_grad_(True)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 SCALES = 4  # at which the gradients of a disparity are compared
+FLAT = 0.1  # deviation of a disparity, in units of focus, that counts as hardly any
 
 
 def lsgan_discriminator(real: Tensor, fake: Tensor) -> Tensor:
@@ -47,26 +48,41 @@ def perceptual(features: Sequence[Tensor], wanted: Sequence[Tensor]) -> Tensor:
     return torch.stack([l1(ours, theirs) for ours, theirs in zip(features, wanted, strict=True)]).mean()
 
 
-def disparity_error(disparity: Tensor, wanted: Tensor) -> Tensor:
-    """Mean absolute difference of a disparity, and half that of its gradients at several scales.
+def disparity_error(disparity: Tensor, wanted: Tensor, relative: Tensor) -> Tensor:
+    """Mean absolute difference of a disparity, as it is and by scale and shift, and of the latter's gradients.
 
-    The gradients keep edges where they are (MegaDepth: Li & Snavely, CVPR 2018, eq. 4).
+    By scale and shift: each picture of both brought to mean 0 and deviation 1 (after MiDaS: Ranftl et al., TPAMI 2022,
+    eq. 5, whose median and mean deviation a flat background makes jump). The gradients keep edges where they are
+    (MegaDepth: Li & Snavely, CVPR 2018, eq. 4).
 
     Parameters
     ----------
     disparity, wanted : tensor
         (N, 1, H, W) in units of focus; `wanted` NaN where it is not known, which counts for nothing.
+    relative : tensor
+        (N,) bool: where only the order and the shape of `wanted` can be trusted, which then counts more.
     """
     known = wanted.isfinite()
-    difference = torch.where(known, disparity - wanted.nan_to_num(), torch.zeros_like(disparity))
-    total = _mean_where(difference.abs(), known)
+    wanted = wanted.nan_to_num()
+    trust = torch.where(relative, 0.3, 1.0)[:, None, None, None]
+    total = _mean_where((disparity - wanted).abs() * trust, known)
+    difference = (_standard(disparity, known) - _standard(wanted, known)) * known
+    total = total + 0.5 * _mean_where(difference.abs(), known)
     for scale in range(SCALES):
         step = 2**scale
         apart, both = difference[..., ::step, ::step], known[..., ::step, ::step]
         down = _mean_where((apart[..., 1:, :] - apart[..., :-1, :]).abs(), both[..., 1:, :] & both[..., :-1, :])
         right = _mean_where((apart[..., 1:] - apart[..., :-1]).abs(), both[..., 1:] & both[..., :-1])
-        total = total + 0.5 * (down + right)
+        total = total + 0.25 * (down + right)
     return total
+
+
+def _standard(disparity: Tensor, known: Tensor) -> Tensor:
+    """Bring each picture to mean 0 and deviation 1 where it is known; one that is almost flat is not blown up."""
+    count = known.sum((1, 2, 3), keepdim=True).clamp(min=1)
+    centred = disparity - (disparity * known).sum((1, 2, 3), keepdim=True) / count
+    variance = (centred.square() * known).sum((1, 2, 3), keepdim=True) / count
+    return centred / torch.sqrt(variance + FLAT**2)
 
 
 def _mean_where(values: Tensor, there: Tensor) -> Tensor:
