@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test lint types bench format gate lock
+.PHONY: help setup repro test lint types bench format gate release lock
 
 help:  ## this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -25,11 +25,11 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
-$(PULLED): $(READY) data.dvc
-	dvc pull --quiet data.dvc
+$(PULLED): $(READY) data.dvc $(wildcard models/pretrained/*.dvc)
+	dvc pull --quiet data.dvc $(wildcard models/pretrained/*.dvc)
 	@mkdir -p $(@D) && touch $@
 
-setup: $(READY) $(PULLED)  ## .venv with the locked requirements, and the sample data
+setup: $(READY) $(PULLED)  ## .venv with the locked requirements, the sample data and the released weights
 
 repro: $(READY) $(PULLED)  ## run the whole pipeline, print the metrics and where the pictures are
 	dvc repro
@@ -55,6 +55,9 @@ bench: $(READY)  ## time the kernels beside the alternatives, in one run
 
 gate: $(READY)  ## compare the metrics with revision BASE (default main); fail on a regression or a stale lock
 	python -m refocal.stages.gate --base $(BASE)
+
+release: $(READY)  ## put models/generator.pt into models/pretrained/, in 16 bits
+	python -m refocal.stages.release
 
 lock: $(READY)  ## resolve requirements.lock anew from pyproject.toml
 	uv pip compile --universal --python-version 3.11 --all-extras --no-emit-index-url --no-emit-find-links --no-header --no-annotate pyproject.toml --output-file requirements.lock

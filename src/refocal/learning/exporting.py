@@ -78,7 +78,7 @@ def digest_of(state: Mapping[str, Tensor]) -> str:
     """Return a digest of weights: files that belong together carry the same."""
     mixed = hashlib.sha256()
     for name, value in sorted(state.items()):
-        mixed.update(name.encode() + value.contiguous().numpy().tobytes())
+        mixed.update(name.encode() + value.float().contiguous().numpy().tobytes())
     return mixed.hexdigest()[:16]
 
 
