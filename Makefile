@@ -60,4 +60,4 @@ release: $(READY)  ## put models/generator.pt into models/pretrained/, in 16 bit
 	python -m refocal.stages.release
 
 lock: $(READY)  ## resolve requirements.lock anew from pyproject.toml
-	uv pip compile --universal --python-version 3.11 --all-extras --no-emit-index-url --no-emit-find-links --no-header --no-annotate pyproject.toml --output-file requirements.lock
+	uv pip compile --universal --python-version 3.11 --extra pipeline --extra serve --extra depth --extra heif --extra dev --no-emit-index-url --no-emit-find-links --no-header --no-annotate pyproject.toml --output-file requirements.lock
