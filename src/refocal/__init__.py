@@ -1,7 +1,8 @@
 """refocal: take one photo, choose where its focus lies afterwards.
 
 A light field holds many views of a scene; averaged along a slope they give the photo focused at a chosen depth
-(`LightField`, `shift_and_add`, `focal_stack`). A generator learns from such focal stacks to refocus a single ordinary
+(`LightField`, `shift_and_add`, `focal_stack`), and their disparity (`find_depth`; of a focus bracket `fuse_bracket`)
+lets a larger lens be rendered. A generator learns from such focal stacks to refocus a single ordinary
 photo; exported to ONNX it is used through `Refocuser`. Importing this package imports nothing heavy: each name is
 loaded when it is first touched.
 """
@@ -11,7 +12,9 @@ from typing import TYPE_CHECKING
 import lazy_loader
 
 if TYPE_CHECKING:
+    from refocal.optics.bracket import fuse_bracket as fuse_bracket
     from refocal.optics.lightfield import LightField as LightField
+    from refocal.optics.lightfield_depth import find_depth as find_depth
     from refocal.optics.shiftadd import focal_stack as focal_stack
     from refocal.optics.shiftadd import shift_and_add as shift_and_add
     from refocal.photo.refocuser import Refocuser as Refocuser
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
 _attach, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "optics.bracket": ["fuse_bracket"],
+        "optics.lightfield_depth": ["find_depth"],
         "optics.lightfield": ["LightField"],
         "optics.shiftadd": ["focal_stack", "shift_and_add"],
         "photo.refocuser": ["Refocuser"],

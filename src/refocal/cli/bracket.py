@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from refocal.cli.options import Force, check_new, followed
+from refocal.cli.options import Force, check_disparity_out, check_new, followed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,11 +52,8 @@ def bracket(
         raise ValueError(f"aperture must be a number of pixels from 0 on, got {aperture:g}")
     if len(sources) < 2:
         raise ValueError(f"a bracket needs 2 photos or more, got {len(sources)}")
-    outputs = [output] if disparity_out is None else [output, disparity_out]
-    for path in outputs:
-        check_new(path, force=force)
-    if disparity_out is not None and (disparity_out.suffix.lower() != ".png" or disparity_out == output):
-        raise ValueError(f"--disparity-out must be another file, .png, got {disparity_out}")
+    check_new(output, force=force)
+    check_disparity_out(disparity_out, output, force=force)
     _bracket(
         sources[::-1] if far_first else sources,
         output,
@@ -78,6 +75,7 @@ def _bracket(
     disparity_out: Path | None,
     quality: int,
 ) -> None:
+    from refocal.photo.depth_files import write_disparity
     from refocal.photo.encoding import check_format
     from refocal.photo.images import like_input, read_image, write_image
 
@@ -92,20 +90,18 @@ def _bracket(
         photo, disparity, blur = _refocused(slices, focus, aperture, register=register)
         write_image(output, like_input(photo, middle.pixels), like=middle, quality=quality)
         if disparity_out is not None:
-            write_image(disparity_out, disparity)
+            write_disparity(disparity_out, disparity)
     typer.echo(f"{output}: focus {focus:g}, aperture {blur:.1f} px, from {len(images)} photos")
 
 
 def _refocused(
     slices: "list[NDArray[Any]]", focus: float, aperture: float | None, *, register: bool
-) -> "tuple[NDArray[np.float32], NDArray[np.uint16], float]":
-    """Return the photo, the disparity as 16 bit, and the aperture."""
-    import numpy as np
-
+) -> "tuple[NDArray[np.float32], NDArray[np.float32], float]":
+    """Return the photo, the disparity, and the aperture."""
     from refocal.optics.bracket import fit_aperture, fuse_bracket
     from refocal.optics.render import render
 
     fused = fuse_bracket(slices, register=register)
     blur = fit_aperture(fused, slices) if aperture is None else aperture
     photo = render(fused.photo, fused.disparity, focus, blur)
-    return photo, np.rint((fused.disparity + 1) / 2 * 65535).astype(np.uint16), blur
+    return photo, fused.disparity, blur

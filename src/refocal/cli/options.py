@@ -1,5 +1,6 @@
 """What commands share: options of the light field readers, spans of numbers, outputs that are not overwritten."""
 
+import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -120,6 +121,23 @@ def check_new(path: Path, *, force: bool) -> None:
         raise ValueError(f"{path} is there already; --force overwrites it")
     if not path.absolute().parent.is_dir():
         raise ValueError(f"cannot write {path}: there is no folder {path.absolute().parent}")
+    if not os.access(path.absolute().parent, os.W_OK):
+        raise ValueError(f"cannot write {path}: the folder {path.absolute().parent} is read-only")
+
+
+def check_disparity_out(path: Path | None, output: Path, *, force: bool) -> None:
+    """Refuse a file for the disparity that cannot hold it, or that `check_new` refuses; None is no file.
+
+    Raises
+    ------
+    ValueError
+        One line that names the path.
+    """
+    if path is None:
+        return
+    check_new(path, force=force)
+    if path.suffix.lower() != ".png" or path == output:
+        raise ValueError(f"--disparity-out must be another file, .png, got {path}")
 
 
 @contextmanager

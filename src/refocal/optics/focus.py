@@ -101,7 +101,7 @@ def plane_sweep(
     texture = np.abs(reference.detail)
     for plane in cost:
         plane[:] = _guided(reference.grey, plane, radius=4, epsilon=1e-4)
-    disparity, depth_of_minimum = _minimum(cost, planes)
+    disparity, depth_of_minimum = refined_minimum(cost, planes)
     texture = gaussian_filter(texture, 2)
     confidence = np.clip(depth_of_minimum * 2.5, 0, 1) * np.clip(texture / 0.1, 0, 1)
     return _filled(disparity, confidence, reference), confidence.astype(np.float32)
@@ -207,7 +207,9 @@ def _percentiles(disparity: NDArray[np.float32], confidence: NDArray[np.float32]
     return float(values[low]), float(values[high])
 
 
-def _minimum(cost: NDArray[np.float32], slopes: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def refined_minimum(
+    cost: NDArray[np.float32], slopes: NDArray[np.float64]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return the slope of the lowest cost, refined by a parabola through its neighbours, and how low it is."""
     best = np.argmin(cost, axis=0)
     inner = np.clip(best, 1, len(slopes) - 2)[None]

@@ -17,10 +17,8 @@ from refocal.optics.rgbd import prepare_pair
 from refocal.optics.scenes import write_scene
 from refocal.optics.shiftadd import focal_stack
 from refocal.optics.sources import Source
+from refocal.optics.sweep import planes_between
 from refocal.photo.images import as_photo, read_image, reduced
-
-SWEEP_STEP = 0.5  # px between neighbouring planes of the sweep in the outermost view: finer tells nothing new
-SWEEP_PLANES = (17, 129)  # at least, at most
 
 
 @dataclass(frozen=True)
@@ -176,9 +174,7 @@ def _range(path: Path, field: LightField, options: dict[str, Any], recipe: Recip
 def _disparity(path: Path, field: LightField, options: dict[str, Any], focus_range: FocusRange) -> NDArray[Any]:
     """Return the disparity of the centre view in px/view."""
     if "disparity" not in options:
-        radius = (max(field.grid) - 1) / 2
-        planes = int(np.ceil((focus_range.near - focus_range.far) * radius / SWEEP_STEP)) + 1
-        slopes = np.linspace(focus_range.far, focus_range.near, int(np.clip(planes, *SWEEP_PLANES)))
+        slopes = planes_between(focus_range.far, focus_range.near, field.grid)
         return plane_sweep(field.views, slopes, mask=field.mask)[0]
     file = path / options["disparity"]
     try:

@@ -10,6 +10,8 @@ from scipy.ndimage import gaussian_filter
 
 CUT = 0.5  # of a difference of detail: more is an occlusion or a highlight, and counts no more than this
 LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)  # ITU-R BT.709
+STEP = 0.5  # px between neighbouring planes of a sweep in the outermost view: finer tells nothing new
+PLANES = (17, 129)  # at least, at most
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,12 @@ class Detail:
 
     grey: NDArray[np.float32]
     detail: NDArray[np.float32]
+
+
+def planes_between(far: float, near: float, grid: tuple[int, int]) -> NDArray[np.float64]:
+    """Return the slopes, far to near, in px/view, that a sweep of a grid of views should look at."""
+    count = int(np.ceil((near - far) * (max(grid) - 1) / 2 / STEP)) + 1
+    return np.linspace(far, near, int(np.clip(count, *PLANES)))
 
 
 def reference_view(views: NDArray[Any], mask: NDArray[np.bool_] | None) -> tuple[int, int]:
@@ -61,7 +69,7 @@ def cost_volume(
     count = 0
     for u, v in np.ndindex(views.shape[:2]):
         if (u, v) != (row, column) and (mask is None or mask[u, v]):
-            _add_differences(
+            add_differences(
                 detail_of(views[u, v]).detail, reference.detail, (u - row) * slopes, (v - column) * slopes, CUT, cost
             )
             count += 1
@@ -70,7 +78,7 @@ def cost_volume(
 
 
 @njit(parallel=True, fastmath=True, cache=True, error_model="numpy")
-def _add_differences(
+def add_differences(
     detail: NDArray[np.float32],
     reference: NDArray[np.float32],
     down: NDArray[np.float64],
@@ -78,7 +86,19 @@ def _add_differences(
     cut: float,
     cost: NDArray[np.float32],
 ) -> None:
-    """Add the differences of one view, shifted by (down, right) pixels at each slope; outside the view: the cut."""
+    """Add the differences of one view, shifted by (down, right) pixels at each slope; outside the view: the cut.
+
+    Parameters
+    ----------
+    detail, reference : ndarray
+        (H, W) of the view and of the reference view: what is compared.
+    down, right : ndarray
+        (K,) pixels.
+    cut : float
+        A difference counts no more than this.
+    cost : ndarray
+        (K, H, W), added to in place.
+    """
     height, width = reference.shape
     for k in prange(down.size):
         whole_y, whole_x = int(np.floor(down[k])), int(np.floor(right[k]))

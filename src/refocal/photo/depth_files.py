@@ -1,4 +1,4 @@
-"""Disparity maps from files: PNG, TIFF and NPY as they are, and the map that phones put inside portrait photos.
+"""Disparity maps from and to files: PNG, TIFF and NPY as they are, and the map that phones put inside portrait photos.
 
 Phones keep it in three ways: HEIC as an auxiliary depth image (Apple; read by libheif), JPEG as a further picture
 behind the photo, announced by its MPF segment and described in its own XMP (Apple, http://ns.apple.com/pixeldatainfo/1.0/),
@@ -21,6 +21,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.MpoImagePlugin import MpoImageFile
 
 from refocal.photo.decoding import MAX_PIXELS, ORIENTATION, decode
+from refocal.photo.images import write_image
 
 _EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\0"
 _PICTURES = 0xB002  # MPF tag: where each picture of the file lies (CIPA DC-007, 5.2.3.3)
@@ -54,9 +55,34 @@ def read_disparity(path: str | os.PathLike[str]) -> NDArray[Any]:
     if data.startswith(b"\x93NUMPY"):
         return _from_npy(data, name)
     if data[4:8] == b"ftyp":
-        return _from_heif(data, name)
+        inside = _inside_heif(data, name)
+        if inside is None:
+            raise ValueError(f"{name} has no depth inside: it is no portrait photo, or was saved without")
+        return inside
     inside = _inside_jpeg(data, name) if data.startswith(b"\xff\xd8\xff") else None
     return _grey(decode(data, name, MAX_PIXELS)[0], name) if inside is None else inside
+
+
+def write_disparity(path: str | os.PathLike[str], disparity: NDArray[np.float32]) -> None:
+    """Write a disparity in focus units, (H, W) in [-1, 1], as a 16-bit PNG: 0 the farthest, 65535 the nearest."""
+    write_image(path, np.rint((disparity + 1) / 2 * 65535).astype(np.uint16))
+
+
+def depth_inside(path: str | os.PathLike[str]) -> NDArray[np.float32] | None:
+    """Return the depth inside a phone's portrait photo, as `read_disparity` does; None where there is none.
+
+    Raises
+    ------
+    ValueError
+        One line that names the file: it cannot be read, or its depth cannot.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise ValueError(f"cannot read {path}: {error.strerror or error}") from None
+    if data[4:8] == b"ftyp":
+        return _inside_heif(data, str(path))
+    return _inside_jpeg(data, str(path)) if data.startswith(b"\xff\xd8\xff") else None
 
 
 def _from_npy(data: bytes, name: str) -> NDArray[Any]:
@@ -79,7 +105,7 @@ def _grey(pixels: NDArray[Any], name: str) -> NDArray[Any]:
     return grey
 
 
-def _from_heif(data: bytes, name: str) -> NDArray[np.float32]:
+def _inside_heif(data: bytes, name: str) -> NDArray[np.float32] | None:
     try:
         import pillow_heif
     except ImportError:
@@ -92,7 +118,7 @@ def _from_heif(data: bytes, name: str) -> NDArray[np.float32]:
     except Exception as error:  # noqa: BLE001  libheif's errors are of many classes
         raise ValueError(f"{name} cannot be decoded: {' '.join(str(error).split())}") from None
     if not found:
-        raise ValueError(f"{name} has no depth inside: it is no portrait photo, or was saved without")
+        return None
     values, about = found[0]
     if about.get("representation_type") == _UNIFORM_Z:
         raise ValueError(f"{name} stores its depth as uniform z, which is not read; disparity and 1 / z are")

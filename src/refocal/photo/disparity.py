@@ -39,11 +39,14 @@ class Depth:
         float32 (H, W), of the photo's size, in focus units: -1 the farthest, +1 the nearest.
     source
         Where the disparity comes from, for people.
+    aperture
+        Of the camera, in pixels: the blur diameter of what lies one focus range (2) away; None where it is not known.
     """
 
     photo: Pixels
     disparity: NDArray[np.float32]
     source: str
+    aperture: float | None = None
 
 
 def to_focus(
