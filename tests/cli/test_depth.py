@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from portraits import write_heic, write_portrait
+from refocal.photo.depth_files import read_disparity
+from refocal.photo.disparity import enlarge, to_focus
 from refocal.photo.images import read_image
 from refocal.photo.refocuser import Refocuser
 from tiny_model import PROPS, write_lens_models
@@ -84,3 +87,39 @@ def test_a_model_that_knows_no_disparity_says_so(here: Path, run: Run) -> None:
     code, _, err = run("refocal photo garden.jpg -o x.png --focus 0 --disparity map.png")
     assert code == 2
     assert "knows no disparity" in err
+
+
+def test_a_portrait_photo_s_own_depth_is_taken_unless_another_is_named(place: Path, run: Run) -> None:
+    write_portrait(place / "portrait.jpg", "disparity")
+    pixels = read_image("portrait.jpg").pixels
+    line = "refocal photo portrait.jpg --focus 0.3 --aperture 40"
+    code, out, err = run(f"{line} -o own.png")
+    assert (code, out, err) == (0, "own.png: focus 0.3, by the depth inside portrait.jpg\n", "")
+    np.testing.assert_array_equal(
+        read_image("own.png").pixels, Refocuser()(pixels, 0.3, 40, read_disparity("portrait.jpg"))
+    )
+    assert run(f"{line} -o told.png --disparity map.png")[1] == "told.png: focus 0.3\n"
+    assert not np.array_equal(read_image("own.png").pixels, read_image("told.png").pixels)
+    assert run("refocal sweep portrait.jpg -o frames --focus 0.3 --aperture 40")[0] == 0
+    np.testing.assert_array_equal(read_image("frames/000.png").pixels, read_image("own.png").pixels)
+
+
+def test_a_heic_portrait_is_refocused_by_its_depth(place: Path, run: Run) -> None:
+    write_heic(place / "portrait.heic", pytest.importorskip("pillow_heif"))
+    code, out, err = run("refocal photo portrait.heic --focus 0.3 -o own.png --aperture 40")
+    assert (code, out, err) == (0, "own.png: focus 0.3, by the depth inside portrait.heic\n", "")
+    pixels = read_image("portrait.heic").pixels
+    assert pixels.shape == (128, 192, 3)
+    told = Refocuser().render(pixels, enlarge(to_focus(read_disparity("portrait.heic")), pixels), 0.3, 40)
+    np.testing.assert_array_equal(read_image("own.png").pixels, told)
+
+
+@pytest.mark.filterwarnings("default")
+def test_damaged_depth_is_said_in_one_line_and_the_model_s_own_is_taken(place: Path, run: Run) -> None:
+    data = write_portrait(place / "a.jpg", "disparity").read_bytes()
+    (place / "cut.jpg").write_bytes(data[: data.rindex(b"\xff\xd8\xff") + 40])
+    code, out, err = run("refocal photo cut.jpg --focus 0.3 -o own.png --aperture 40")
+    assert (code, out) == (0, "own.png: focus 0.3\n")
+    assert err.count("\n") == 1
+    assert err.startswith("refocal photo: warning: cut.jpg cannot be decoded")
+    assert "the model's own is taken instead" in err

@@ -1,14 +1,18 @@
 """Photos and sweeps are what the Refocuser gives, and nothing is overwritten."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 
 from refocal.photo.images import read_image, write_image
 from refocal.photo.refocuser import Refocuser
+from tiny_model import PROPS, write_lens_models, write_model
 
 Run = Callable[[str], tuple[int, str, str]]
 
@@ -75,3 +79,48 @@ def test_a_model_that_is_not_there_is_told_how_to_be_had(here: Path, run: Run, m
     assert code == 2
     assert "no model found" in err
     assert "make repro" in err
+
+
+def test_what_is_wrong_with_a_sweep_is_said_before_anything_else(here: Path, run: Run) -> None:
+    """No warning of the aperture, and no photo is opened, before."""
+    for more, message in (
+        ("--fps 0 -o a.gif", "fps must be above 0 and at most 100, got 0"),
+        ("--fps nan -o a.gif", "fps must be above 0"),
+        ("-o absent/a.gif", "there is no folder"),
+        ("-o a.mov", "an animation is .gif"),
+    ):
+        code, _, err = run(f"refocal sweep garden.jpg --aperture 5000 {more}")
+        assert (code, err.count("\n")) == (2, 1)
+        assert message in err
+
+
+@pytest.mark.filterwarnings("default")
+def test_the_default_aperture_is_never_warned_of(here: Path, run: Run) -> None:
+    write_model(here / "models" / "refocal.onnx", PROPS | {"aperture_range": "6 6.5"})
+    assert run("refocal photo garden.jpg -o a.png --focus 0.5")[2] == ""
+    assert "aperture 8 px lies outside" in run("refocal photo garden.jpg -o b.png --focus 0.5 --aperture 8")[2]
+    write_lens_models(here / "models" / "refocal.onnx", PROPS | {"aperture_range": "6 6.5"})
+    assert run("refocal photo garden.jpg -o c.png --focus 0.5 --aperture 8")[2] == ""
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_blurred_photo_is_warned_of_in_one_line_with_any_depth(here: Path, run: Run) -> None:
+    blocks = np.kron(np.random.default_rng(0).random((16, 20)), np.ones((16, 16)))
+    write_image("soft.png", np.rint(gaussian_filter(blocks, 3) * 255).astype(np.uint8))
+    write_lens_models(here / "models" / "refocal.onnx", PROPS)
+    for more in ("", "--disparity soft.png"):
+        code, _, err = run(f"refocal photo soft.png -o a.png --focus 0.5 --force {more}")
+        assert code == 0
+        assert err.startswith("refocal photo: warning: the photo is blurred already")
+        assert err.count("\n") == 1
+    assert run("refocal sweep soft.png -o b.gif --focus 0:1:3")[2].count("\n") == 1
+
+
+def test_without_a_gpu_require_gpu_says_one_line(here: Path) -> None:
+    """Its own process: onnxruntime prints past Python's stderr."""
+    code = "import sys; from refocal.cli import main; sys.exit(main(sys.argv[1:]))"
+    line = ["photo", "garden.jpg", "-o", "x.png", "--focus", "0", "--require-gpu"]
+    done = subprocess.run([sys.executable, "-c", code, *line], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("refocal photo: require_gpu: no GPU can be used here")
+    assert (done.stderr + done.stdout).count("\n") == 1

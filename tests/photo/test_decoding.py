@@ -97,7 +97,8 @@ def test_palettes_bits_and_grey_with_alpha_become_plain_pictures(tmp_path: Path)
 
 def test_cmyk_becomes_rgb_without_its_profile(tmp_path: Path) -> None:
     Pillow.fromarray(picture()).convert("CMYK").save(tmp_path / "a.jpg", quality=100, icc_profile=b"no profile")
-    image = read_image(tmp_path / "a.jpg")
+    with pytest.warns(UserWarning, match="^the photo is CMYK; it is turned into sRGB$"):
+        image = read_image(tmp_path / "a.jpg")
     assert image.icc is None
     assert np.abs(as_photo(image.pixels) - as_photo(picture())).max() < 0.05
 
@@ -113,7 +114,8 @@ def test_tiff_of_other_layouts_is_read(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_image(tmp_path / "planes.tif").pixels, rgb)
     assert read_image(tmp_path / "double.tif").pixels.dtype == np.float32
     assert np.abs(read_image(tmp_path / "palette.tif").pixels.astype(int) - rgb).max() < 40
-    assert np.abs(read_image(tmp_path / "cmyk.tif").pixels.astype(int) - rgb).max() < 4
+    with pytest.warns(UserWarning, match="CMYK"):
+        assert np.abs(read_image(tmp_path / "cmyk.tif").pixels.astype(int) - rgb).max() < 4
 
 
 def test_what_is_no_picture_is_refused_in_one_line(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The doors for depth, shared by the commands that refocus photos: a map beside the photo, or another network."""
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -66,6 +67,19 @@ def told_disparity(
 
     kind = "depth" if is_depth else "disparity"
     return enlarge(to_focus(read_disparity(disparity), _two(ends), kind), pixels)
+
+
+def portrait_disparity(source: Path, pixels: "NDArray[Any]") -> "NDArray[np.float32] | None":
+    """Return the disparity inside a portrait photo, (H, W) in focus units; None without, or with a damaged one."""
+    from refocal.photo.depth_files import depth_inside
+    from refocal.photo.disparity import enlarge, to_focus
+
+    try:
+        found = depth_inside(source)
+        return None if found is None else enlarge(to_focus(found), pixels)
+    except ValueError as error:
+        warnings.warn(f"{error}; the model's own is taken instead", stacklevel=1)
+        return None
 
 
 def _two(text: str | None) -> tuple[float, float] | None:

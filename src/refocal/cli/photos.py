@@ -5,14 +5,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from refocal.cli.depth import DepthModel, DepthPreset, Disparity, DisparityRange, IsDepth, told_disparity
+from refocal.cli.depth import (
+    DepthModel,
+    DepthPreset,
+    Disparity,
+    DisparityRange,
+    IsDepth,
+    portrait_disparity,
+    told_disparity,
+)
 from refocal.cli.options import Force, check_new, followed, output_folder, span
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Source = Annotated[Path, typer.Argument(metavar="PHOTO", help="JPEG, PNG, WebP or TIFF, 8 or 16 bit or float.")]
+Source = Annotated[Path, typer.Argument(metavar="PHOTO", help="JPEG, PNG, WebP, HEIC or TIFF, 8 or 16 bit or float.")]
 Aperture = Annotated[
     float | None,
     typer.Option(
@@ -49,6 +57,8 @@ def photo(
 ) -> None:
     """Focus a photo elsewhere. Size, depth, transparency, EXIF and colour profile stay as they are.
 
+    A portrait photo of a phone brings its depth along: that is taken, unless another is named.
+
     For example:
       refocal photo garden.jpg -o near.jpg --focus 1
       refocal photo garden.jpg -o far.jpg --focus -0.5 --aperture 8
@@ -58,18 +68,25 @@ def photo(
     from refocal.photo.encoding import check_format
     from refocal.photo.images import read_image, write_image
     from refocal.photo.refocuser import Refocuser
+    from refocal.photo.sharpness import warn_if_blurred
 
     check_new(output, force=force)
     image = read_image(source)
     check_format(image.pixels, output, quality)
     refocuser = Refocuser(model, tile=tile, threads=threads, require_gpu=require_gpu)
     told = told_disparity(image.pixels, disparity, disparity_range, is_depth, depth_model, depth_preset)
+    by = ""
+    if told is None and refocuser.finds_depth:
+        told = portrait_disparity(source, image.pixels)
+        by = "" if told is None else f", by the depth inside {source}"
+    if told is not None:
+        warn_if_blurred(image.pixels)
     for pixels in followed([image.pixels], "Refocusing"):
         refocused = (
             refocuser(pixels, focus, aperture) if told is None else refocuser.render(pixels, told, focus, aperture)
         )
         write_image(output, refocused, like=image, quality=quality)
-    typer.echo(f"{output}: focus {focus:g}")
+    typer.echo(f"{output}: focus {focus:g}{by}")
 
 
 def sweep(
@@ -101,11 +118,13 @@ def sweep(
       refocal sweep garden.jpg -o garden.mp4 --focus -1:1:61 --fps 30
       refocal sweep garden.jpg -o frames --focus -1,-0.5,0,0.5,1 --size 4000
     """
-    from refocal.photo.animation import write_animation, writer_for
+    from refocal.photo.animation import check_fps, write_animation, writer_for
     from refocal.photo.refocuser import Refocuser
+    from refocal.photo.sharpness import warn_if_blurred
 
     numbers = span(focus, "--focus")
     writer_for(output)
+    check_fps(fps)
     in_folder = output.is_dir() or not output.suffix
     if not in_folder:
         check_new(output, force=force)
@@ -114,7 +133,10 @@ def sweep(
     diameter = None if aperture is None else aperture * scale
     depth = told_disparity(pixels, disparity, disparity_range, is_depth, depth_model, depth_preset)
     if depth is None and refocuser.finds_depth:
-        depth = refocuser.analyse(pixels)  # once, not for each frame
+        depth = portrait_disparity(source, pixels)
+        depth = refocuser.analyse(pixels) if depth is None else depth  # once, not for each frame
+    if depth is not None:
+        warn_if_blurred(pixels)
 
     def render() -> list[Any]:
         if depth is None:

@@ -34,8 +34,7 @@ def write_animation(path: str | os.PathLike[str], frames: Frames, fps: float) ->
     """
     path = Path(path)
     writer = writer_for(path)
-    if not 0 < fps <= 100:
-        raise ValueError(f"fps must be above 0 and at most 100, got {fps}")
+    check_fps(fps)
     if len(frames) == 0:
         raise ValueError("frames must hold at least one, got none")
     for k, frame in enumerate(frames):
@@ -46,6 +45,12 @@ def write_animation(path: str | os.PathLike[str], frames: Frames, fps: float) ->
         return
     with written_beside(path) as beside:
         writer(beside, frames, fps)
+
+
+def check_fps(fps: float) -> None:
+    """Refuse frames a second that no animation has, as ValueError."""
+    if not 0 < fps <= 100:
+        raise ValueError(f"fps must be above 0 and at most 100, got {fps:g}")
 
 
 def writer_for(path: Path) -> Callable[[Path, Frames, float], None]:

@@ -1,10 +1,11 @@
-"""Picture files to pixels: JPEG, PNG and WebP by Pillow, 16-bit PNG by imagecodecs, TIFF by tifffile.
+"""Picture files to pixels: JPEG, PNG, WebP by Pillow, 16-bit PNG by imagecodecs, TIFF by tifffile, HEIC by libheif.
 
 The format is told by the first bytes of a file, never by its name. Pillow's `Image.open` is left aside: it would warn
 of 100-megapixel photos, which cameras make, and try forty formats; the size is checked here, before decoding.
 """
 
 import io
+import warnings
 from typing import Any
 
 import imagecodecs
@@ -41,6 +42,8 @@ def decode(data: bytes, name: str, max_pixels: int) -> Decoded:
     try:
         if data[:4] in {b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"}:
             pixels, icc, exif = _decode_tiff(data, max_pixels)
+        elif data[4:8] == b"ftyp":
+            pixels, icc, exif = _decode_heif(data, max_pixels)
         else:
             pixels, icc, exif = _decode_pillow(data, max_pixels)
         turn = exif.get(ORIENTATION, 1)
@@ -51,7 +54,9 @@ def decode(data: bytes, name: str, max_pixels: int) -> Decoded:
     except _TooLargeError as error:
         raise ValueError(f"{name} has {error.args[0]} pixels, more than the {max_pixels} allowed") from None
     except _NoPictureError:
-        raise ValueError(f"{name} is no picture that refocal reads (JPEG, PNG, WebP, TIFF)") from None
+        raise ValueError(f"{name} is no picture that refocal reads (JPEG, PNG, WebP, TIFF, HEIC)") from None
+    except ImportError:
+        raise ValueError(f"{name} needs the heif extra: pip install 'refocal[heif]' (no pillow_heif here)") from None
     except Exception as error:  # noqa: BLE001  decoders raise anything on damaged files
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(f"{name} cannot be decoded: {reason}") from None
@@ -99,8 +104,23 @@ def _decode_pillow(data: bytes, max_pixels: int) -> tuple[NDArray[Any], bytes | 
     return np.asarray(picture), icc, exif
 
 
+def _decode_heif(data: bytes, max_pixels: int) -> tuple[NDArray[Any], bytes | None, Image.Exif]:
+    import pillow_heif
+
+    if not pillow_heif.is_supported(data):
+        raise _NoPictureError
+    picture = pillow_heif.open_heif(io.BytesIO(data))
+    width, height = picture.size
+    _check_size(width, height, max_pixels)
+    exif = Image.Exif()
+    exif.load(picture.info.get("exif") or b"")
+    exif.pop(ORIENTATION, None)  # libheif has turned it
+    return _with_known_channels(np.asarray(picture)), picture.info.get("icc_profile"), exif
+
+
 def _cmyk_to_rgb(picture: Image.Image, icc: bytes | None) -> Image.Image:
-    """Convert by the embedded profile where there is a valid one, else by the plain formula."""
+    """Convert by the embedded profile where there is a valid one, else by the plain formula; warns that it does."""
+    warnings.warn("the photo is CMYK; it is turned into sRGB", stacklevel=5)
     if icc:
         try:
             srgb = ImageCms.createProfile("sRGB")

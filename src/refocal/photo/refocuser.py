@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from refocal.photo.disparity import enlarge, to_focus
 from refocal.photo.images import Pixels, checked_pixels, reduced
 from refocal.photo.session import Conventions, find_model, open_session, part_of, read_metadata, run
+from refocal.photo.sharpness import warn_if_blurred
 from refocal.photo.tiles import reflected, refocus_by_tiles
+from refocal.photo.wide import render_wide
 
 
 class Refocuser:
@@ -123,12 +125,14 @@ class Refocuser:
         Warns
         -----
         UserWarning
-            Once, for an aperture beyond those that the model was trained on.
+            For a photo that is blurred already; once, for a given aperture beyond those of the training data, of models
+            that don't go by way of the disparity.
         """
         if disparity_range is not None and disparity is None:
             raise ValueError("disparity_range needs a disparity")
+        pixels = checked_pixels(_single(photo), "photo")
+        warn_if_blurred(pixels)
         if self._halves:
-            pixels = checked_pixels(_single(photo), "photo")
             told = None if disparity is None else enlarge(to_focus(disparity, disparity_range), pixels)
             return self.render(photo, self.analyse(photo) if told is None else told, focus, aperture)
         if disparity is not None:
@@ -183,15 +187,30 @@ class Refocuser:
         diameter = self.aperture_for(*pixels.shape[:2]) if aperture is None else aperture
         if not _is_number(diameter) or not 0 <= diameter < math.inf:
             raise ValueError(f"aperture must be a blur diameter in pixels, 0 or more, got {aperture!r}")
-        sigma = {"focus": float(focus), "aperture": float(diameter)}
-        session, conventions = self._session, self._conventions
         if disparity is None:
-            self._warn_of_aperture(float(diameter), given=aperture is not None)
-        else:
-            session, conventions = self._halves["render"]
+            if aperture is not None:  # the default is as good as it gets
+                self._warn_of_aperture(float(diameter))
+            return self._by_tiles("", pixels, float(focus), float(diameter))
+        lens = self._halves["render"][1]
+        widest = float(np.abs(focus - disparity).max()) / 2 * diameter * lens.pupil_scale
+        return render_wide(
+            pixels,
+            disparity,
+            float(diameter),
+            widest=widest,
+            limit=lens.blur_limit,
+            render=lambda part, told, size: self._by_tiles("render", part, float(focus), size, told),
+        )
+
+    def _by_tiles(
+        self, part: str, pixels: Pixels, focus: float, aperture: float, disparity: NDArray[np.float32] | None = None
+    ) -> Pixels:
+        session, conventions = self._halves[part] if part else (self._session, self._conventions)
         return refocus_by_tiles(
             pixels,
-            lambda part, *told: run(session, part, **dict(zip(("disparity",), told, strict=False)), **sigma),
+            lambda tile, *told: run(
+                session, tile, **dict(zip(("disparity",), told, strict=False)), focus=focus, aperture=aperture
+            ),
             disparity=disparity,
             multiple=conventions.size_multiple,
             tile=self._tile,
@@ -202,15 +221,13 @@ class Refocuser:
         """Return the aperture, in pixels, of a photo of that size when none is given: the training data's median."""
         return self._conventions.aperture_fraction * max(height, width)
 
-    def _warn_of_aperture(self, aperture: float, *, given: bool) -> None:
+    def _warn_of_aperture(self, aperture: float) -> None:
         smallest, largest = self._conventions.aperture_range
         if self._warned or smallest <= aperture <= largest:
             return
         self._warned = True
-        helps = "larger" if aperture < smallest else "smaller"
-        why = "" if given else f" (what photos of this size get; a {helps} photo or an aperture of your own helps)"
         warnings.warn(
-            f"aperture {aperture:.3g} px{why} lies outside the {smallest:.3g} to {largest:.3g} px of the training data",
+            f"aperture {aperture:.3g} px lies outside the {smallest:.3g} to {largest:.3g} px of the training data",
             stacklevel=4,  # who called the Refocuser
         )
 

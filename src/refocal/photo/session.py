@@ -1,5 +1,6 @@
 """Which model it is, what it says of itself, and how it is run: onnxruntime and nothing else."""
 
+import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,8 @@ INPUTS = {
     "analyse": ("photo",),
     "render": ("photo", "disparity", "focus", "aperture"),
 }  # of the whole model and of its halves
+BLUR_LIMIT = 48  # px: the widest disk of the lens's renderer, where a model does not say
+NO_GPU = "require_gpu: no GPU can be used here; onnxruntime-gpu needs an NVIDIA GPU, CUDA and cuDNN"
 _CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 _HERE = Path(__file__)
 # Released weights: beside the sources of a checkout, or inside the installed package.
@@ -38,6 +41,10 @@ class Conventions:
         Smallest and largest aperture trained on, in pixels.
     analysis_side
         Short side, in pixels, that photos are reduced to to look for depth; 0: as they are.
+    blur_limit
+        Largest blur diameter, in pixels, that the renderer of a lens makes.
+    pupil_scale
+        Blur diameter of a lens over the aperture.
     """
 
     size_multiple: int
@@ -45,6 +52,8 @@ class Conventions:
     aperture_fraction: float
     aperture_range: tuple[float, float]
     analysis_side: int
+    blur_limit: float
+    pupil_scale: float
 
 
 def part_of(model: Path, part: str) -> Path:
@@ -89,11 +98,13 @@ def open_session(path: Path, *, threads: int, providers: Sequence[str] | None, r
         `require_gpu`.
     """
     known = onnxruntime.get_available_providers()
+    if require_gpu and providers is None and not (_CUDA in known and _gpu_is_visible()):
+        raise ValueError(NO_GPU)  # before onnxruntime tries, and prints a page about it
     asked = list(providers) if providers is not None else None
     if asked is not None and (not asked or not set(asked) <= set(known)):
         raise ValueError(f"providers must be of {', '.join(known)}, got {', '.join(asked) or 'none'}")
     if asked is None:
-        asked = [_CUDA, _CPU] if _CUDA in known and (require_gpu or _gpu_is_visible()) else [_CPU]
+        asked = [_CUDA, _CPU] if _CUDA in known and _gpu_is_visible() else [_CPU]
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 4  # what goes wrong is raised
@@ -104,7 +115,7 @@ def open_session(path: Path, *, threads: int, providers: Sequence[str] | None, r
         raise ValueError(f"model {path} cannot be opened: {_line(error)}") from None
     works = session.get_providers()
     if require_gpu and set(works) <= {_CPU}:
-        raise ValueError("require_gpu: no GPU can be used here; onnxruntime-gpu needs an NVIDIA GPU, CUDA and cuDNN")
+        raise ValueError(NO_GPU)
     if providers is not None and not set(asked) <= set(works):
         missing = ", ".join(name for name in asked if name not in works)
         raise ValueError(f"providers: {missing} does not load on this machine (its libraries or device are missing)")
@@ -113,7 +124,8 @@ def open_session(path: Path, *, threads: int, providers: Sequence[str] | None, r
 
 def _gpu_is_visible() -> bool:
     """Guess: trying CUDA where there is none works, but onnxruntime then prints a page to stderr."""
-    return shutil.which("nvidia-smi") is not None and os.environ.get("CUDA_VISIBLE_DEVICES") != ""
+    there = shutil.which("nvidia-smi") is not None or Path("/dev/nvidiactl").exists()
+    return there and os.environ.get("CUDA_VISIBLE_DEVICES") != ""
 
 
 def read_metadata(session: Any, path: Path, part: str = "") -> tuple[dict[str, str], Conventions]:
@@ -145,8 +157,11 @@ def _conventions(metadata: Mapping[str, str]) -> Conventions:
         aperture_fraction=float(metadata["aperture_fraction"]),
         aperture_range=(smallest, largest),
         analysis_side=int(metadata.get("analysis_side", 0)),
+        blur_limit=float(metadata.get("blur_limit", BLUR_LIMIT)),
+        pupil_scale=float(json.loads(metadata.get("config", "{}")).get("pupil_scale", 1)),
     )
-    if conventions.size_multiple < 1 or not far < near or not 0 <= smallest <= largest:
+    ranges = far < near and 0 <= smallest <= largest and conventions.blur_limit > 0 and conventions.pupil_scale > 0
+    if conventions.size_multiple < 1 or not ranges:
         raise ValueError(f"{conventions}")
     return conventions
 
