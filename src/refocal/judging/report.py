@@ -61,7 +61,8 @@ def report(scenes: Sequence[SceneScores], *, ours: str, resamples: int, seed: in
     dict
         `n` scenes; per method and score a mean with `low` and `high`, over the levels trained on, and under `unseen`
         over those in between; `paired`: the same of the differences between ours and each other method, and between
-        ours at unseen and at seen levels; `way`: how far ours has come from the Gaussian (0) to the oracle (1).
+        ours at unseen and at seen levels; `way`: how far ours has come from the Gaussian (0) to the oracle (1), None
+        where the interval of oracle - Gaussian reaches 0.
     """
     seen = {method: [scene.seen(method) for scene in scenes] for method in scenes[0].levels}
     unseen = {method: [scene.unseen(method) for scene in scenes] for method in seen}
@@ -81,7 +82,9 @@ def report(scenes: Sequence[SceneScores], *, ours: str, resamples: int, seed: in
         if method != ours
     }
     part["paired"]["unseen-seen"] = summaries([_minus(a, b) for a, b in zip(unseen[ours], seen[ours], strict=True)])
-    part["way"] = {score: _way(part, ours, score) for score in ("psnr", "ssim", "defocus_r")}
+    known = {"gaussian", "oracle"} <= seen.keys()
+    ahead = summaries([_minus(a, b) for a, b in zip(seen["oracle"], seen["gaussian"], strict=True)]) if known else {}
+    part["way"] = {score: _way(part, ours, score, ahead.get(score)) for score in ("psnr", "ssim", "defocus_r")}
     return part
 
 
@@ -91,12 +94,13 @@ def _minus(a: Scores, b: Scores) -> Scores:
     return {score: None if x is None or y is None else x - y for score, (x, y) in values.items()}
 
 
-def _way(part: Mapping[str, Any], ours: str, score: str) -> float | None:
-    """Part of the way from the Gaussian to the oracle; None where the oracle isn't ahead or one is missing."""
-    if not {"gaussian", "oracle"} <= part.keys():
+def _way(part: Mapping[str, Any], ours: str, score: str, ahead: Summary | None) -> float | None:
+    """Part of the way from the Gaussian to the oracle; None where one is missing or the oracle isn't surely `ahead`."""
+    least = None if ahead is None else ahead["mean"] if ahead["low"] is None else ahead["low"]
+    if least is None or least <= 0:
         return None
     start, here, end = (part[method][score]["mean"] for method in ("gaussian", ours, "oracle"))
-    return round((here - start) / (end - start), 3) if end > start else None
+    return round(float(here - start) / float(end - start), 3)
 
 
 def rank(scenes: Sequence[SceneScores], method: str, score: str) -> dict[str, SceneScores]:
@@ -148,14 +152,15 @@ def _split_tables(split: str, part: Mapping[str, Any]) -> str:
         [score, *(_cell(pair[score], verdict=True) if score in pair else "" for pair in pairs.values())]
         for score in SCORES
     ]
-    way = ", ".join(f"{score} {value:.0%}" for score, value in part["way"].items() if value is not None)
+    ways = part["way"].items()
+    way = ", ".join(f"{score} {'-' if value is None else f'{value:.0%}'}" for score, value in ways)
     return "\n".join(
         [
             f"### {split}: mean over {part['n']} scenes (95 % bootstrap interval over scenes)\n",
             _table([split, *methods], [*seen, lpips, *between]),
             "\nPaired differences, scene by scene; * where the interval excludes 0\n",
             _table([split, *(name.replace("-", " - ") for name in pairs)], differences),
-            f"\nOf the way from the Gaussian to the oracle: {way or 'not computed'}\n",
+            f"\nOf the way from the Gaussian to the oracle: {way}\n",
         ]
     )
 
