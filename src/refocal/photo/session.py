@@ -78,8 +78,8 @@ def find_model(model: str | os.PathLike[str] | None) -> Path:
     found = next((place for place in places if place.is_file()), None)
     if found is None:
         raise ValueError(
-            "no model found: name an ONNX file (model, --model or REFOCAL_MODEL), or make one "
-            "as models/refocal.onnx with `make repro` in a checkout of refocal"
+            "no model found: name an ONNX file (model, --model or REFOCAL_MODEL), or in a checkout of refocal get the "
+            "released one with `dvc pull`, or make your own as models/refocal.onnx with `make repro`"
         )
     return found
 
