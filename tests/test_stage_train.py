@@ -59,11 +59,11 @@ def test_the_stage_leaves_a_generator_with_its_curves_and_pictures_and_no_checkp
     assert torch.load("models/generator.pt", weights_only=True)["config"]["residual"] is True
     curve = project / "dvclive/plots/metrics/loss/generator.tsv"
     assert column(curve, "step") == [2, 4, 6]
-    assert column(project / "dvclive/plots/metrics/validation/psnr.tsv", "step") == [4, 6]
+    assert column(project / "dvclive/plots/metrics/validation/psnr.tsv", "step") == [0, 4, 6]
     summary = json.loads((project / "dvclive/metrics.json").read_text(encoding="utf-8"))
     assert summary["loss"]["generator"] == pytest.approx(column(curve, "generator")[-1])
     pictures = sorted((project / "dvclive/plots/images/validation").iterdir())
-    assert [path.name for path in pictures] == ["0000004.png", "0000006.png"]
+    assert [path.name for path in pictures] == ["0000000.png", "0000004.png", "0000006.png"]
     with Image.open(pictures[0]) as picture:
         assert picture.size == (3 * 24, 3 * 24)
     assert {path.name for path in project.iterdir()} == {"params.yaml", "scenes", "models", "dvclive", "checkpoints"}
@@ -76,17 +76,19 @@ def test_a_stopped_stage_goes_on_with_its_whole_curves(project: Path, monkeypatc
     whole = torch.load("models/generator.pt", weights_only=True)["state"]
     curve = (project / "dvclive/plots/metrics/loss/l1.tsv").read_bytes()
     Path("models/generator.pt").unlink()
-    looked = stage.train.__globals__["scores"]
+    looked = stage.train.__globals__["look"]
 
-    def stopped(*given: object) -> dict[str, float]:
-        raise KeyboardInterrupt
+    def stopped(*given: object) -> object:
+        if (project / "checkpoints/train/last.pt").exists():
+            raise KeyboardInterrupt
+        return looked(*given)
 
-    monkeypatch.setitem(stage.train.__globals__, "scores", stopped)  # at step 4
+    monkeypatch.setitem(stage.train.__globals__, "look", stopped)  # at step 4
     with pytest.raises(KeyboardInterrupt):
         train.main()
     assert (project / "checkpoints/train/last.pt").exists()
     shutil.rmtree("dvclive")
-    monkeypatch.setitem(stage.train.__globals__, "scores", looked)
+    monkeypatch.setitem(stage.train.__globals__, "look", looked)
     train.main()
     again = torch.load("models/generator.pt", weights_only=True)["state"]
     assert all(torch.equal(again[name], whole[name]) for name in whole)

@@ -113,6 +113,7 @@ class Train(Section):
     crops_per_pair: Annotated[int, Field(ge=1)] = 1  # crops an epoch takes from each (photo, level)
     weights: dict[str, Weight] = {}  # of collections or kinds of scenes
     jitter: Fraction = 0
+    rendered: Annotated[float, Field(ge=0, lt=1)] = 0
     init: str | None = None
     imagenet: str | None = None
     zoom: Annotated[float, Field(gt=0, le=1)] | None = None
@@ -136,6 +137,7 @@ class Original(Section):
     unet: UNetParams = UNetParams()
     discriminator: PatchGANParams = PatchGANParams()
     losses: LossParams = LossParams()
+    init: None = None
 
 
 class Export(Section):

@@ -36,7 +36,7 @@ def test_resumed_is_uninterrupted_bit_for_bit(
         assert_equal(again, whole)
         assert_equal(saved_run(folder), saved_run(tmp_path / "whole"))
         assert curves_again == curves
-        assert said == [f"training goes on after step {(killed_at - 1) // 2 * 2}, from {folder / 'checkpoints'}"]
+        assert said[:-1] == [f"training goes on after step {(killed_at - 1) // 2 * 2}, from {folder / 'checkpoints'}"]
 
 
 def test_a_checkpoint_of_other_parameters_or_data_is_left_aside(scenes: list[Scene], tmp_path: Path) -> None:
@@ -47,7 +47,7 @@ def test_a_checkpoint_of_other_parameters_or_data_is_left_aside(scenes: list[Sce
         said: list[str] = []
         again, _ = run_training(data, config, tmp_path, say=said.append)
         assert_equal(again, fresh)
-        assert len(said) == 1
+        assert len(said) == 1 + any(scene.split == "validation" for scene in data)
         assert said[0].endswith("is of other parameters or data: training starts anew")
 
 

@@ -99,7 +99,9 @@ def test_workers_read_what_the_process_itself_reads(scenes: list[Scene]) -> None
 
 def test_centre_crops_are_the_middle(scenes: list[Scene]) -> None:
     pairs = trained_pairs(scenes, "validation")
-    photos, targets, sigmas = centre_crops(pairs, 16)
+    photos, targets, sigmas, disparities, real = centre_crops(pairs, 16)
+    assert torch.equal(disparities, torch.zeros(sum(TRAINED), 1, 16, 16))
+    assert real.all()
     assert photos.shape == targets.shape == (sum(TRAINED), 3, 16, 16)
     assert sigmas.tolist() == [[-1, 6], [0, 6], [1, 6]]
     middle = np.array(scenes[2].stack())[2, 12:28, 16:32].transpose(2, 0, 1)
@@ -157,7 +159,7 @@ def test_jitter_changes_photo_and_target_alike_and_stays_in_range(scenes: list[S
 
 
 def test_centre_crops_may_be_the_whole_made_smaller(scenes: list[Scene]) -> None:
-    photos, targets, sigmas = centre_crops(trained_pairs(scenes, "validation"), 20, whole=True)
+    photos, targets, sigmas, *_ = centre_crops(trained_pairs(scenes, "validation"), 20, whole=True)
     assert photos.shape == targets.shape == (sum(TRAINED), 3, 20, 20)
     assert sigmas.tolist() == [[-1, 3], [0, 3], [1, 3]]  # 6 px of 40
     middle = scenes[2].photo()[:, 4:44].astype(float).reshape(20, 2, 20, 2, 3).mean((1, 3)) / 255

@@ -18,11 +18,13 @@ from refocal.learning.rendered import (
     margin_of,
     nearest,
     pinhole,
+    pupil,
     refocus,
     textures_of,
 )
 from refocal.learning.shapes import LIMIT, canvas, height
 from refocal.optics.scenes import Scene
+from refocal.optics.shiftadd import pupil_mask
 from tiny_scenes import write_pairs, write_tiny_scenes
 from tiny_training import assert_equal
 
@@ -150,6 +152,12 @@ def test_refocusing_keeps_the_light(seed: int, focus: float) -> None:
     layers = draw(np.random.default_rng(seed), TEXTURES, 2, CROP)
     made = refocus(layers, sigma(focus, 1.5, 2), CROP, 5).mean((2, 3))
     assert torch.allclose(made, pinhole(layers, CROP).mean((2, 3)), atol=0.02)
+
+
+@pytest.mark.parametrize("views", [5, 7, 9])
+def test_the_pupil_is_that_of_the_light_fields(views: int) -> None:
+    wanted = (np.argwhere(pupil_mask((views, views))) - views // 2) / (views // 2)
+    assert np.allclose(pupil(views), wanted)
 
 
 def test_targets_are_left_out_where_nobody_looks_at_them() -> None:

@@ -115,6 +115,7 @@ def test_the_file_says_what_it_was_made_of(scenes: list[Scene], tmp_path: Path) 
     assert about["training_data"]["scenes"] == 3
     assert about["training_data"]["levels"] == [-1, 0, 1]
     assert about["training_data"]["images"] == 36
+    assert about["training_data"]["rendered"] == 0
 
 
 def test_pictures_and_scores_of_the_validation_scenes_are_logged(scenes: list[Scene], tmp_path: Path) -> None:
@@ -122,8 +123,8 @@ def test_pictures_and_scores_of_the_validation_scenes_are_logged(scenes: list[Sc
     _, curves = run_training(
         scenes, TINY, tmp_path, log_image=lambda name, pixels, step: pictures.append((name, pixels.shape, step))
     )
-    assert pictures == [("validation", (3 * 24, 3 * 24, 3), step) for step in (3, 6, 9)]
-    assert [step for name, _, step in curves if name == "validation/psnr"] == [3, 6, 9]
+    assert pictures == [("validation", (3 * 24, 3 * 24, 3), step) for step in (0, 3, 6, 9)]
+    assert [step for name, _, step in curves if name == "validation/psnr"] == [0, 3, 6, 9]
     assert [step for name, _, step in curves if name == "loss/l1"] == [3, 5, 7, 9]
     rates = [value for name, value, _ in curves if name == "learning_rate"]
     assert rates[:2] == [2e-4, 2e-4]
@@ -150,6 +151,7 @@ def test_other_precision_and_layout_compute_nearly_the_same(scenes: list[Scene],
         ({"network": "gan"}, "network must be unet or lens, got 'gan'"),
         ({"weights": {"light_field": 0}}, "leave no scene to train on"),
         ({"device": "cuda"}, "torch finds no CUDA device"),
+        ({"rendered": 0.9}, "rendered = 0.9 leaves no crop in a batch of 4"),
     ],
 )
 def test_what_cannot_be_trained_is_said_in_one_line(
@@ -187,11 +189,11 @@ def test_a_run_may_start_from_a_generator(scenes: list[Scene], tmp_path: Path) -
 
 
 def test_where_no_stack_is_the_level_list_is_empty(tmp_path: Path) -> None:
-    """Photos with disparity alone: what they are refocused to is rendered, and there is nothing to validate with."""
+    """Photos with disparity alone: what they are refocused to is rendered, and the disparity alone is validated."""
     scenes = write_pairs(tmp_path / "scenes", {"a": "train", "b": "validation"})
     losses = LossConfig(adversarial=0, perceptual=0, l1=1, disparity=1)
     config = replace(TINY, network="lens", losses=losses, zoom=0.8)
     content, curves = run_training(scenes, config, tmp_path)
     assert content["about"]["training_data"]["kinds"] == {"rgbd": 1}
     assert content["about"]["training_data"]["levels"] == []
-    assert not [name for name, _, _ in curves if name.startswith("validation")]
+    assert {name for name, _, _ in curves if name.startswith("validation")} == {"validation/disparity"}

@@ -2,18 +2,37 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from refocal.learning.dataset import digest
 from refocal.optics.scenes import Scene
 
 NAME = "last.pt"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The best generator so far, of those that were looked at.
+
+    Attributes
+    ----------
+    step, name, score
+        When it was, and its score of that name; larger is better.
+    state : dict of str to Tensor
+        Its weights, copied to the CPU.
+    """
+
+    step: int
+    name: str
+    score: float
+    state: dict[str, Tensor]
 
 
 @dataclass
@@ -36,6 +55,8 @@ class Run:
         How many steps those are.
     curves : list of (name, value, step)
         What was logged; a resumed run logs it again, since DVC clears a stage's outputs before it runs.
+    kept : Kept, optional
+        The average that scored best on the validation scenes.
     """
 
     generator: nn.Module
@@ -47,6 +68,14 @@ class Run:
     sums: dict[str, float] = field(default_factory=dict)
     summed: int = 0
     curves: list[tuple[str, float, int]] = field(default_factory=list)
+    kept: Kept | None = None
+
+    def keep(self, name: str, score: float) -> None:
+        """Put the average aside if its score is above that of all before it: of equals the earlier stays."""
+        if math.isfinite(score) and (self.kept is None or score > self.kept.score):
+            state = self.average.state_dict()
+            copied = {key: value.detach().to("cpu", copy=True).contiguous() for key, value in state.items()}
+            self.kept = Kept(self.step, name, score, copied)
 
     def parts(self) -> dict[str, nn.Module | torch.optim.Adam]:
         """Return what has a state dict, by name."""
@@ -69,6 +98,7 @@ def save_checkpoint(folder: Path, run: Run, mark: str) -> None:
     random = {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all()}
     content: dict[str, Any] = {name: part.state_dict() for name, part in run.parts().items()}
     content |= {"step": run.step, "sums": run.sums, "summed": run.summed, "curves": run.curves}
+    content |= {"kept": None if run.kept is None else asdict(run.kept)}
     folder.mkdir(parents=True, exist_ok=True)
     save_beside(folder / NAME, content | {"random": random, "mark": mark})
 
@@ -101,10 +131,35 @@ def load_checkpoint(folder: Path, run: Run, mark: str, say: Callable[[str], None
         part.load_state_dict(content[name])
     run.step, run.sums, run.summed = content["step"], content["sums"], content["summed"]
     run.curves = [(name, value, step) for name, value, step in content["curves"]]
+    run.kept = None if content["kept"] is None else Kept(**content["kept"])
     torch.set_rng_state(content["random"]["cpu"])
     if torch.cuda.is_available() and len(content["random"]["cuda"]) == torch.cuda.device_count():
         torch.cuda.set_rng_state_all(content["random"]["cuda"])
     return True
+
+
+def start_from(generator: nn.Module, path: str, own: Mapping[str, Any]) -> None:
+    """Load the weights of a generator file into a generator of the configuration `own`.
+
+    Raises
+    ------
+    ValueError
+        One line: no such file, damaged, or weights of another network or size, and in what it differs.
+    """
+    if not Path(path).is_file():
+        raise ValueError(
+            f"init = {path} is missing: `dvc pull models/pretrained` fetches released weights, null starts from none"
+        )
+    differs: dict[str, Any] = {}
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        theirs = content["config"]
+        differs = {name: theirs[name] for name in own if name in theirs and theirs[name] != own[name]}
+        generator.load_state_dict(content["state"])
+    except Exception as error:  # what torch raises for a damaged or foreign file has no class of its own
+        found = f"its {', '.join(f'{name} = {value}' for name, value in differs.items())}; " if differs else ""
+        line = " ".join(f"{found}{type(error).__name__}: {error}".split())[:250]
+        raise ValueError(f"init = {path} is no generator of this network and size ({line})") from error
 
 
 def save_beside(path: Path, content: Mapping[str, Any]) -> None:

@@ -132,13 +132,12 @@ class Crops(Dataset[Example]):
         else:
             focus, aperture = scene.focus[level], scene.aperture * self.crop / side
             target = stack[level][place]
-        known = torch.from_numpy(np.array(_turned(disparity[place], mirrored), np.float32))[None]
         look = _look(random, self.jitter)
         return Example(
             look(resized(_as_tensor(photo[place], mirrored), self.crop)),
             look(resized(_as_tensor(target, mirrored), self.crop)),
             torch.tensor([focus, aperture], dtype=torch.float32),
-            F.interpolate(known[None], size=(self.crop, self.crop), mode="nearest-exact")[0],
+            _known(_turned(disparity[place], mirrored), self.crop),
             torch.tensor(level >= 0),
         )
 
@@ -165,23 +164,27 @@ def resized(picture: torch.Tensor, side: int) -> torch.Tensor:
     return F.interpolate(picture[None], size=(side, side), mode="bilinear", antialias=True)[0].clamp(0, 1)
 
 
-def centre_crops(
-    pairs: Sequence[Pair], crop: int, *, whole: bool = False
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return the middle of each pair: photos and targets (N, 3, crop, crop) in [0, 1], sigmas (N, 2).
+def centre_crops(pairs: Sequence[Pair], crop: int, *, whole: bool = False) -> Example:
+    """Return the middle of each pair as a batch; where there is no level, the target is the photo, sigma 0.
 
     `whole`: of the largest square, resized.
     """
-    photos, targets, sigmas = [], [], []
+    made = []
     for scene, level in pairs:
-        photo, stack, _ = _arrays(scene)
+        photo, stack, disparity = _arrays(scene)
         side = min(photo.shape[:2]) if whole else crop
         top, left = (photo.shape[0] - side) // 2, (photo.shape[1] - side) // 2
         place = slice(top, top + side), slice(left, left + side)
-        photos.append(resized(_as_tensor(photo[place], mirrored=False), crop))
-        targets.append(resized(_as_tensor(stack[level][place], mirrored=False), crop))
-        sigmas.append([scene.focus[level], scene.aperture * crop / side])
-    return torch.stack(photos), torch.stack(targets), torch.tensor(sigmas, dtype=torch.float32)
+        focus, aperture = (scene.focus[level], scene.aperture * crop / side) if level >= 0 else (0.0, 0.0)
+        example = Example(
+            resized(_as_tensor(photo[place], mirrored=False), crop),
+            resized(_as_tensor((stack[level] if level >= 0 else photo)[place], mirrored=False), crop),
+            torch.tensor([focus, aperture], dtype=torch.float32),
+            _known(disparity[place], crop),
+            torch.tensor(scene.kind != "rgbd"),
+        )
+        made.append(example)
+    return Example(*map(torch.stack, zip(*made, strict=True)))
 
 
 @lru_cache(maxsize=OPEN_SCENES)
@@ -193,6 +196,12 @@ def _arrays(scene: Scene) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray
 def _as_tensor(pixels: NDArray[np.uint8], mirrored: bool) -> torch.Tensor:
     """(c, c, 3) uint8, perhaps memory-mapped -> (3, c, c) float32 in [0, 1]; only the crop is read from the disk."""
     return torch.from_numpy(np.array(_turned(pixels, mirrored).transpose(2, 0, 1), order="C")).float().div_(255)
+
+
+def _known(disparity: NDArray[np.float16], side: int) -> torch.Tensor:
+    """Resize a disparity (a, a), NaN where unknown, to (1, side, side); nothing is mixed over edges."""
+    known = torch.from_numpy(np.array(disparity, np.float32))[None, None]
+    return F.interpolate(known, size=(side, side), mode="nearest-exact")[0]
 
 
 def _turned(pixels: NDArray[Any], mirrored: bool) -> NDArray[Any]:

@@ -2,15 +2,15 @@
 
 import copy
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 import torch
 from torch import Tensor, nn
 
-from refocal.learning.checkpoints import Run
+from refocal.learning.checkpoints import Run, start_from
 from refocal.learning.dataset import Example
 from refocal.learning.losses import disparity_error, l1, lsgan_discriminator, lsgan_generator, perceptual
-from refocal.learning.networks.generator import Generator, build_generator
+from refocal.learning.networks.generator import build_generator
 from refocal.learning.networks.lens import Lens, LensConfig
 from refocal.learning.networks.patchgan import PatchGAN, PatchGANConfig
 from refocal.learning.networks.unet import UNetConfig
@@ -29,6 +29,11 @@ class LossConfig:
     disparity: float = 0  # of what a lens generator finds, where the true one is known
     vgg: str = "random"  # "imagenet", "random", or a path to a state dict
     layers: tuple[str, ...] = ("relu1_2", "relu2_2", "relu3_3")
+
+    @property
+    def look(self) -> bool:
+        """Whether a loss looks at refocused pictures at all."""
+        return bool(self.adversarial or self.perceptual or self.l1)
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,7 @@ class TrainConfig:
     weights: Mapping[str, float] = field(default_factory=dict)  # how often, relative to that, by collection or kind
     zoom: float | None = None  # crops of this share of a scene's short side up to all of it, resized; None: as they are
     jitter: float = 0  # of exposure, colours and gamma
+    rendered: float = 0  # share of each batch that is drawn and rendered, see `Rendered`
     init: str | None = None  # a generator.pt to start from; None: random weights
     imagenet: str | None = None  # weights of ImageNet for the encoder of a lens generator that starts from none
     told: float = 0.5  # share of the crops for which a lens generator is told the true disparity
@@ -62,6 +68,11 @@ class TrainConfig:
     workers: int = 0  # processes that read crops; 0: the training process itself
     checkpoint_every: int = 500  # steps
     pictures_every: int = 500  # steps between looks at the validation scenes
+
+    @property
+    def own(self) -> UNetConfig | LensConfig:
+        """The configuration of the network that is trained."""
+        return self.unet if self.network == "unet" else self.lens
 
 
 def choose_device(name: str) -> torch.device:
@@ -83,14 +94,14 @@ def build_run(config: TrainConfig, device: torch.device, aperture_scale: float =
         raise ValueError("epochs + epochs_decay = 0: at least one epoch is needed to train")
     weights = config.losses
     looked_at = weights.disparity if config.network == "lens" else 0.0
-    if not (weights.adversarial or weights.perceptual or weights.l1 or looked_at):
+    if not (weights.look or looked_at):
         raise ValueError(
             "losses adversarial, perceptual and l1 (and disparity, of the network lens) all have weight 0: "
             "one must be above 0"
         )
     generator = build_generator(config.network, config.unet, config.lens, aperture_scale)
     if config.init is not None:
-        _start_from(generator, config.init)
+        start_from(generator, config.init, asdict(config.own))
     elif config.imagenet is not None and isinstance(generator, Lens):
         generator.analyser.load_imagenet(config.imagenet)
     discriminator = PatchGAN(config.discriminator)
@@ -107,14 +118,6 @@ def build_run(config: TrainConfig, device: torch.device, aperture_scale: float =
     )
     average = copy.deepcopy(generator).eval().requires_grad_(False)
     return Run(generator.train(), discriminator.train(), average, optimizer_g, optimizer_d)
-
-
-def _start_from(generator: Generator, path: str) -> None:
-    try:
-        generator.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["state"])
-    except Exception as error:  # what torch raises for a damaged or foreign file has no class of its own
-        line = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        raise ValueError(f"init = {path} is no generator of this network and size ({line})") from error
 
 
 def gan_step(run: Run, config: TrainConfig, sigma_scale: Tensor) -> Step:
@@ -134,8 +137,8 @@ def gan_step(run: Run, config: TrainConfig, sigma_scale: Tensor) -> Step:
     features: nn.Module | None = None
     if weights.perceptual:
         features = VGGFeatures(weights.vgg, weights.layers).to(device).to(memory_format=layout)
-    looks = bool(weights.adversarial or weights.perceptual or weights.l1)  # at refocused pictures at all
-    made_by: Callable[..., tuple[Tensor, Tensor | None]] = _Generate(run.generator, config.told if looks else None)
+    told = config.told if weights.look else None
+    made_by: Callable[..., tuple[Tensor, Tensor | None]] = _Generate(run.generator, told)
     generate = torch.compile(made_by) if config.compile else made_by
     judge: Callable[..., Tensor] = torch.compile(run.discriminator) if config.compile else run.discriminator
 
@@ -143,7 +146,7 @@ def gan_step(run: Run, config: TrainConfig, sigma_scale: Tensor) -> Step:
         sigma = batch.sigma / sigma_scale
         photo = (batch.photo * 2 - 1).to(memory_format=layout)
         target = (batch.target * 2 - 1).to(memory_format=layout)
-        if isinstance(run.generator, Lens) and looks:
+        if isinstance(run.generator, Lens) and weights.look:
             target = _rendered(run.generator, photo, target, sigma, batch)
         losses: dict[str, Tensor] = {}
         with cast:

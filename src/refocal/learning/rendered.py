@@ -25,7 +25,6 @@ from refocal.learning.networks.renderer import to_linear, to_srgb
 from refocal.learning.sampling import RENDERED
 from refocal.learning.shapes import LIMIT, Place, bump, canvas, height, matte
 from refocal.optics.scenes import Scene
-from refocal.optics.shiftadd import pupil_mask
 
 MOST, SIDE = 400, 512  # photographs held as textures, and their short side at most
 LAYERS = (3, 9)  # of a scene, background included: from, up to but without
@@ -210,10 +209,15 @@ def refocus(layers: Layers, sigma: Tensor, crop: int, views: int) -> Tensor:
 
     `sigma` (N, 2) is focus and aperture in pixels of the photo.
     """
-    mask = pupil_mask((views, views))
-    offsets = (np.argwhere(mask) - (views - 1) / 2) / ((views - 1) / 2)  # rows and columns in [-1, 1]
-    made = [_view(layers, sigma, crop, float(right), float(down)) for down, right in offsets]
+    made = [_view(layers, sigma, crop, right, down) for down, right in pupil(views)]
     return torch.stack(made).mean(0)
+
+
+def pupil(views: int) -> list[tuple[float, float]]:
+    """Return where the views of a grid lie in the pupil, down and right in [-1, 1]: those that a round one fills."""
+    middle = (views - 1) / 2
+    places = [(row - middle, column - middle) for row in range(views) for column in range(views)]
+    return [(down / middle, right / middle) for down, right in places if math.hypot(down, right) <= views / 2]
 
 
 def _view(layers: Layers, sigma: Tensor, crop: int, right: float, down: float) -> Tensor:

@@ -2,11 +2,9 @@
 
 import math
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,11 +13,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from refocal.learning.checkpoints import Run, fingerprint, load_checkpoint, save_beside, save_checkpoint
-from refocal.learning.dataset import Crops, Example, digest
+from refocal.learning.dataset import Crops, Example
 from refocal.learning.gan import TrainConfig, build_run, choose_device, gan_step, set_learning_rate
+from refocal.learning.provenance import about
+from refocal.learning.rendered import Rendered, textures_of
 from refocal.learning.sampling import IndexBatches
 from refocal.learning.stopping import leave_signals_to_the_parent, stop_signals
-from refocal.learning.validation import Examples, picture, refocus, scores
+from refocal.learning.validation import Looks, judged, look, looks_of, picture
 from refocal.optics.scenes import Scene
 
 NO_EFFECT = ("workers", "checkpoint_every", "pictures_every")  # on what is computed: free to change when resuming
@@ -47,12 +47,16 @@ def train(
     progress: Callable[[int, int, float], None] | None = None,
     say: Callable[[str], None] = print,
 ) -> None:
-    """Train a generator on the scenes of split "train" and write its moving average.
+    """Train a generator on the scenes of split "train" and write its moving average, as it was when it was best.
+
+    The best is that of the highest score on the scenes of split "validation" (`judged`), the start among them: what
+    goes on from a generator is never worse than that. Without such scenes it is the last.
 
     Parameters
     ----------
     scenes : sequence of Scene
-        Prepared scenes of all splits; those of "validation" are looked at now and then, those of "test" never.
+        Prepared scenes of all splits; those of "validation" are looked at before the first step, every
+        `pictures_every` steps and at the end, those of "test" never.
     config : TrainConfig
         What to train and how.
     checkpoint_dir : path
@@ -61,8 +65,8 @@ def train(
         The file to write, for `torch.load(weights_only=True)`: {"network", "config", "state", "aperture_scale",
         "about"}.
     log : callable (name, value, step)
-        Takes the mean of each loss after every epoch, and L1 and PSNR on the validation scenes. A resumed run logs
-        again what was logged before its checkpoint.
+        Takes the mean of each loss after every epoch, and the scores on the validation scenes. A resumed run logs again
+        what was logged before its checkpoint.
     log_image : callable (name, uint8 (H, W, 3), step), optional
         Takes pictures of validation crops, rows of photo | ours | truth.
     progress : callable (steps done, all steps, images a second), optional
@@ -82,6 +86,8 @@ def train(
     The learning rate falls with every step, not with every epoch as in pix2pix: over 100 epochs that differs by at
     most 1 % of the start, and a run of two epochs has no jump. On a CPU, resumed equals uninterrupted bit for bit.
     """
+    if round(config.rendered * config.batch) >= config.batch:
+        raise ValueError(f"rendered = {config.rendered:g} leaves no crop in a batch of {config.batch}: make it less")
     device = choose_device(config.device)
     torch.backends.cudnn.benchmark = device.type == "cuda"  # all crops have one size: worth choosing kernels for it
     torch.manual_seed(config.seed)
@@ -94,7 +100,7 @@ def train(
         weights=config.weights,
         jitter=config.jitter,
     )
-    examples = Examples.of(scenes, config.crop, whole=config.zoom is not None)
+    looks = looks_of(scenes, config.crop, whole=config.zoom is not None, lens=config.network == "lens")
     scale = float(np.median([scene.aperture for scene in crops.scenes if scene.kind != "rgbd"] or [config.crop / 32]))
     run = build_run(config, device, scale)
     folder = Path(checkpoint_dir)
@@ -105,37 +111,41 @@ def train(
             log(*entry)
     hooks = Hooks(log, log_image, progress, save=lambda now: save_checkpoint(folder, now, mark))
     sigma_scale = torch.tensor([1, scale], device=device)
-    _loop(run, config, crops, examples, sigma_scale=sigma_scale, hooks=hooks)
+    _loop(run, config, crops, looks, sigma_scale=sigma_scale, hooks=hooks)
     state = {name: value.cpu().contiguous() for name, value in run.average.state_dict().items()}
-    own = config.unet if config.network == "unet" else config.lens
-    content = {"network": config.network, "config": asdict(own), "state": state, "aperture_scale": scale}
-    save_beside(Path(output), content | {"about": about(crops, config, run.step)})
+    if run.kept is not None:
+        state = run.kept.state
+        say(f"kept step {run.kept.step} of {run.step}: {run.kept.name} {abs(run.kept.score):.4g} on validation scenes")
+    content = {"network": config.network, "config": asdict(config.own), "state": state, "aperture_scale": scale}
+    save_beside(Path(output), content | {"about": about(crops, config, run)})
 
 
-def _loop(
-    run: Run, config: TrainConfig, crops: Crops, examples: Examples | None, *, sigma_scale: Tensor, hooks: Hooks
-) -> None:
+def _loop(run: Run, config: TrainConfig, crops: Crops, looks: Looks, *, sigma_scale: Tensor, hooks: Hooks) -> None:
     """Take the steps that are left."""
     device = sigma_scale.device
+    drawn = round(config.rendered * config.batch)
+    source = _source(crops, config, device) if drawn else None
+    size = config.batch - drawn  # crops in a batch: epochs are passes over them
     step = gan_step(run, config, sigma_scale)
-    steps = math.ceil(len(crops) * (config.epochs + config.epochs_decay) / config.batch)
+    steps = math.ceil(len(crops) * (config.epochs + config.epochs_decay) / size)
     unread: list[dict[str, Tensor]] = []
     clock: tuple[float, int] | None = None  # starts after the first reading: kernels are chosen and compiled by then
 
-    def record(name: str, value: float) -> None:
-        run.curves.append((name, value, run.step))
-        hooks.log(name, value, run.step)
-
     with stop_signals() as stops:
-        for batch in _batches(crops, config, first=run.step, steps=steps, pin=device.type == "cuda"):
-            rate = set_learning_rate(run, config, epoch=run.step * config.batch / len(crops))
-            unread.append(step(Example(*(part.to(device, non_blocking=True) for part in batch))))
+        if run.step == 0:
+            _look(run, config, looks, sigma_scale, hooks)
+        for crops_read in _batches(crops, config, first=run.step, steps=steps, size=size, pin=device.type == "cuda"):
+            rate = set_learning_rate(run, config, epoch=run.step * size / len(crops))
+            batch = Example(*(part.to(device, non_blocking=True) for part in crops_read))
+            if source is not None:
+                batch = Example(*map(torch.cat, zip(batch, source.batch(run.step, drawn), strict=True)))
+            unread.append(step(batch))
 
             stop = stops[-1] if stops else 0  # read once: a signal may come at any time
-            epoch_ends = run.step * config.batch // len(crops) > (run.step - 1) * config.batch // len(crops)
-            looks = examples is not None and (run.step % config.pictures_every == 0 or run.step == steps)
+            epoch_ends = run.step * size // len(crops) > (run.step - 1) * size // len(crops)
+            now_looked_at = run.step % config.pictures_every == 0 or run.step == steps
             saves = stop or run.step % config.checkpoint_every == 0
-            if epoch_ends or looks or saves or device.type == "cpu" or len(unread) >= READ_EVERY:
+            if epoch_ends or now_looked_at or saves or device.type == "cpu" or len(unread) >= READ_EVERY:
                 _read(unread, run)
                 now = time.perf_counter()
                 clock = clock or (now, run.step)
@@ -144,15 +154,11 @@ def _loop(
                     hooks.progress(run.step, steps, speed)
             if epoch_ends:
                 for name, value in run.sums.items():
-                    record(f"loss/{name}", value / run.summed)
-                record("learning_rate", rate)
+                    _record(run, hooks, f"loss/{name}", value / run.summed)
+                _record(run, hooks, "learning_rate", rate)
                 run.sums, run.summed = {}, 0
-            if looks and examples is not None:
-                made = refocus(run.average, examples, sigma_scale)
-                for name, value in scores(made, examples).items():
-                    record(f"validation/{name}", value)
-                if hooks.log_image:
-                    hooks.log_image("validation", picture(made, examples), run.step)
+            if now_looked_at:
+                _look(run, config, looks, sigma_scale, hooks)
             if saves or run.step == steps:
                 _check_weights(run)
             if saves:
@@ -161,11 +167,34 @@ def _loop(
                 raise SystemExit(128 + stop)
 
 
-def _batches(crops: Crops, config: TrainConfig, *, first: int, steps: int, pin: bool) -> DataLoader[Example]:
+def _look(run: Run, config: TrainConfig, looks: Looks, sigma_scale: Tensor, hooks: Hooks) -> None:
+    """Score the average on the validation scenes, and put it aside if it is the best so far."""
+    found, made = look(run.average, looks, sigma_scale)
+    for name, value in found.items():
+        _record(run, hooks, f"validation/{name}", value)
+    best = judged(found, config.losses.look)
+    if best is not None:
+        run.keep(*best)
+    if hooks.log_image and made is not None and looks.trained is not None:
+        hooks.log_image("validation", picture(made, looks.trained), run.step)
+
+
+def _record(run: Run, hooks: Hooks, name: str, value: float) -> None:
+    run.curves.append((name, value, run.step))
+    hooks.log(name, value, run.step)
+
+
+def _source(crops: Crops, config: TrainConfig, device: torch.device) -> Rendered:
+    """Return the endless source, with the photos of the training scenes as textures."""
+    textures = textures_of(crops.scenes, seed=config.seed, device=device)
+    return Rendered(textures, crop=config.crop, seed=config.seed, refocused=config.losses.look)
+
+
+def _batches(crops: Crops, config: TrainConfig, *, first: int, steps: int, size: int, pin: bool) -> DataLoader[Example]:
     """Return the batches of all steps that are left: one pass, so that workers never stop between epochs."""
     return DataLoader(
         crops,
-        batch_sampler=IndexBatches(first=first, steps=steps, size=config.batch),
+        batch_sampler=IndexBatches(first=first, steps=steps, size=size),
         num_workers=config.workers,
         prefetch_factor=4 if config.workers else None,
         pin_memory=pin,
@@ -200,30 +229,3 @@ def _check_weights(run: Run) -> None:
                 f"training stopped at step {run.step}: weights of the {name} are not finite; "
                 "a lower learning_rate or other loss weights may help"
             )
-
-
-def about(crops: Crops, config: TrainConfig, steps: int) -> dict[str, Any]:
-    """Return what the exported file tells of its making: JSON-able, and the same for the same training."""
-    scenes = crops.scenes
-    lenses = [scene for scene in scenes if scene.kind != "rgbd"] or scenes
-    apertures = [scene.aperture for scene in lenses]
-    fractions = [scene.aperture / max(scene.photo().shape) for scene in lenses]
-    return {
-        "aperture_fraction": float(np.median(fractions)),
-        "aperture_range": [min(apertures), max(apertures)],
-        # short side of the whole scenes that the crops were taken from, on average: the size to look for depth at
-        "analysis_side": 0 if config.zoom is None else round(config.crop * 2 / (1 + config.zoom)),
-        "training_data": {
-            "scenes": len(scenes),
-            "kinds": dict(sorted(Counter(scene.kind for scene in scenes).items())),
-            "levels": sorted({scene.focus[level] for scene, level in crops.pairs if level >= 0}),
-            "source": digest(scenes),
-            "images": steps * config.batch,
-        },
-        "training": {
-            "losses": asdict(config.losses),
-            "crop": config.crop,
-            "precision": config.precision,
-            "torch": str(torch.__version__),
-        },
-    }

@@ -1,77 +1,121 @@
-"""A look at the generator while it trains: L1 and PSNR on the middle of the validation scenes, and pictures."""
+"""A look at the generator while it trains: scores and pictures of the middle of the validation scenes."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from refocal.learning.dataset import centre_crops
-from refocal.learning.sampling import check_sizes, trained_pairs
+from refocal.learning.dataset import Example, centre_crops
+from refocal.learning.losses import disparity_error
+from refocal.learning.networks.lens import Lens
+from refocal.learning.sampling import Pair, check_sizes, trained_pairs
 from refocal.optics.scenes import Scene
 
 MOST = 48  # crops looked at, evenly over scenes and levels: a look must stay cheap beside the training
+MOST_BETWEEN = 16  # of levels never trained on
 ROWS = 4  # in a picture
 AT_ONCE = 8  # crops in a forward pass
 
 
-@dataclass(frozen=True)
-class Examples:
-    """Fixed crops to look at.
+class Looks(NamedTuple):
+    """Fixed crops to look at, each a batch, or None where there is nothing of the kind.
 
     Attributes
     ----------
-    photos, targets : Tensor
-        (N, 3, c, c) float32 in [0, 1].
-    sigmas : Tensor
-        (N, 2): focus and aperture in pixels.
+    trained : Example
+        Levels that are trained on.
+    between : Example
+        Levels that never are; for a lens generator, which knows focus as a number.
+    known : Example
+        One a scene, of every kind, for the disparity; for a lens generator too.
     """
 
-    photos: Tensor
-    targets: Tensor
-    sigmas: Tensor
+    trained: Example | None
+    between: Example | None
+    known: Example | None
 
-    @classmethod
-    def of(cls, scenes: Sequence[Scene], crop: int, *, whole: bool = False) -> "Examples | None":
-        """Take the middle of the validation scenes at their trained levels; None where there are no such scenes.
 
-        `whole`: the largest square, resized, instead of `crop` pixels as they are.
-        """
-        pairs = [pair for pair in trained_pairs(scenes, "validation") if pair[1] >= 0]
+def looks_of(scenes: Sequence[Scene], crop: int, *, whole: bool = False, lens: bool = False) -> Looks:
+    """Take the middle of the validation scenes.
+
+    `whole`: the largest square, resized, instead of `crop` pixels as they are.
+    """
+    all_pairs = trained_pairs(scenes, "validation")
+    one_each = [(scene, -1) for scene in dict.fromkeys(scene for scene, _ in all_pairs)]
+    between = [(scene, level) for scene, _ in one_each for level, seen in enumerate(scene.trained) if not seen]
+
+    def taken(pairs: list[Pair], most: int) -> Example | None:
         if not pairs:
             return None
         if not whole:
             check_sizes(pairs, crop)
-        chosen = [pairs[i] for i in _spread(len(pairs), MOST)]
-        return cls(*centre_crops(chosen, crop, whole=whole))
+        return centre_crops([pairs[i] for i in _spread(len(pairs), most)], crop, whole=whole)
+
+    return Looks(
+        taken([pair for pair in all_pairs if pair[1] >= 0], MOST),
+        taken(between, MOST_BETWEEN) if lens else None,
+        taken(one_each, MOST) if lens else None,
+    )
 
 
 @torch.no_grad()
-def refocus(generator: nn.Module, examples: Examples, sigma_scale: Tensor) -> Tensor:
-    """Return the generator's (N, 3, c, c) float32 in [0, 1] on the CPU for all examples."""
+def look(generator: nn.Module, looks: Looks, sigma_scale: Tensor) -> tuple[dict[str, float], Tensor | None]:
+    """Return scores, and the pictures (N, 3, c, c) of the crops of trained levels in float32 on the CPU.
+
+    Scores are the means over the crops: "l1" and "psnr" (dB, data range 1) of refocused pictures, "psnr_between" at the
+    levels between, and "disparity", the loss of that name. What there are no crops for is left out.
+    """
+    found: dict[str, float] = {}
+    made = None
+    if looks.trained is not None:
+        made = _refocused(generator, looks.trained, sigma_scale)
+        found |= {"l1": float((made - looks.trained.target).abs().mean()), "psnr": _psnr(made, looks.trained)}
+    if looks.between is not None:
+        found["psnr_between"] = _psnr(_refocused(generator, looks.between, sigma_scale), looks.between)
+    if looks.known is not None and isinstance(generator, Lens):
+        parts = torch.split(looks.known.photo, AT_ONCE)
+        disparity = torch.cat(
+            [generator.analyse(photo.to(sigma_scale.device) * 2 - 1).float().cpu() for photo in parts]
+        )
+        found["disparity"] = float(disparity_error(disparity, looks.known.disparity, ~looks.known.real))
+    return found, made
+
+
+def judged(found: Mapping[str, float], pictures: bool) -> tuple[str, float] | None:
+    """Return the score that the best generator is chosen by, larger is better, with its name; None: there is none.
+
+    It is psnr, or where `pictures` are not trained but the disparity alone, the negative loss of that; else the other.
+    """
+    for name in ("psnr", "disparity") if pictures else ("disparity", "psnr"):
+        if name in found:
+            return name, found[name] if name == "psnr" else -found[name]
+    return None
+
+
+def picture(made: Tensor, examples: Example) -> NDArray[np.uint8]:
+    """Return rows of photo | ours | truth, (rows * c, 3 c, 3), for a few examples spread over scenes and levels."""
+    rows = [
+        torch.cat([examples.photo[i], made[i], examples.target[i]], dim=2) for i in _spread(len(made), ROWS)
+    ]  # each (3, c, 3 c)
+    sheet = torch.cat(rows, dim=1).clamp(0, 1).mul(255).round().byte()
+    return np.ascontiguousarray(sheet.permute(1, 2, 0).numpy())
+
+
+def _refocused(generator: nn.Module, examples: Example, sigma_scale: Tensor) -> Tensor:
+    """Return the generator's (N, 3, c, c) float32 in [0, 1] on the CPU."""
     device, made = sigma_scale.device, []
-    for at in range(0, len(examples.photos), AT_ONCE):
-        photos, sigmas = (part[at : at + AT_ONCE].to(device) for part in (examples.photos, examples.sigmas))
+    for at in range(0, len(examples.photo), AT_ONCE):
+        photos, sigmas = (part[at : at + AT_ONCE].to(device) for part in (examples.photo, examples.sigma))
         made.append(generator(photos * 2 - 1, sigmas / sigma_scale).float().cpu())
     return (torch.cat(made) + 1) / 2
 
 
-def scores(made: Tensor, examples: Examples) -> dict[str, float]:
-    """Return the mean over the examples of L1 and of PSNR (dB, data range 1)."""
-    error = made - examples.targets
-    squares = error.square().mean(dim=(1, 2, 3)).clamp(min=1e-10)
-    return {"l1": float(error.abs().mean()), "psnr": float((-10 * squares.log10()).mean())}
-
-
-def picture(made: Tensor, examples: Examples) -> NDArray[np.uint8]:
-    """Return rows of photo | ours | truth, (rows * c, 3 c, 3), for a few examples spread over scenes and levels."""
-    rows = [
-        torch.cat([examples.photos[i], made[i], examples.targets[i]], dim=2) for i in _spread(len(made), ROWS)
-    ]  # each (3, c, 3 c)
-    sheet = torch.cat(rows, dim=1).clamp(0, 1).mul(255).round().byte()
-    return np.ascontiguousarray(sheet.permute(1, 2, 0).numpy())
+def _psnr(made: Tensor, examples: Example) -> float:
+    squares = (made - examples.target).square().mean(dim=(1, 2, 3)).clamp(min=1e-10)
+    return float((-10 * squares.log10()).mean())
 
 
 def _spread(count: int, most: int) -> list[int]:

@@ -1,0 +1,45 @@
+"""What a generator's file tells of how it was made."""
+
+from collections import Counter
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+
+from refocal.learning.checkpoints import Run
+from refocal.learning.dataset import Crops, digest
+from refocal.learning.gan import TrainConfig
+
+
+def about(crops: Crops, config: TrainConfig, run: Run) -> dict[str, Any]:
+    """Return what the exported file tells of its making: JSON-able, and the same for the same training.
+
+    "rendered" is the share of the images that were drawn; "kept" tells which step's weights are in the file, and their
+    score on the validation scenes.
+    """
+    scenes, kept = crops.scenes, run.kept
+    lenses = [scene for scene in scenes if scene.kind != "rgbd"] or scenes
+    apertures = [scene.aperture for scene in lenses]
+    fractions = [scene.aperture / max(scene.photo().shape) for scene in lenses]
+    return {
+        "aperture_fraction": float(np.median(fractions)),
+        "aperture_range": [min(apertures), max(apertures)],
+        # short side of the whole scenes that the crops were taken from, on average: the size to look for depth at
+        "analysis_side": 0 if config.zoom is None else round(config.crop * 2 / (1 + config.zoom)),
+        "training_data": {
+            "scenes": len(scenes),
+            "kinds": dict(sorted(Counter(scene.kind for scene in scenes).items())),
+            "levels": sorted({scene.focus[level] for scene, level in crops.pairs if level >= 0}),
+            "source": digest(scenes),
+            "images": run.step * config.batch,
+            "rendered": config.rendered,
+        },
+        "training": {
+            "losses": asdict(config.losses),
+            "crop": config.crop,
+            "precision": config.precision,
+            "torch": str(torch.__version__),
+            "kept": None if kept is None else {"step": kept.step, "of": run.step, kept.name: abs(kept.score)},
+        },
+    }
