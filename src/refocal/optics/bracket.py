@@ -5,7 +5,7 @@ energy is gathered along the edges of the picture (guided filter: He et al., TPA
 from its peak about as a Gaussian of focus, so a parabola through its logarithm finds the peak between slices. What has
 no texture gets the disparity of its surroundings, spread along edges (Gastal & Oliveira, "Domain transform for
 edge-aware image and video processing", SIGGRAPH 2011). The sharp photo is blended band by band (Burt & Adelson, TOG
-1983). `render` then focuses it anywhere.
+1983). Of two slices alone `pair` tells more. `render` then focuses it anywhere.
 """
 
 from collections.abc import Sequence
@@ -19,6 +19,7 @@ from scipy.optimize import minimize_scalar
 
 from refocal.optics.aligning import Pose, find_poses, warped
 from refocal.optics.edges import guided, spread
+from refocal.optics.pair import solve_pair
 from refocal.optics.render import render
 from refocal.photo.images import LUMA, as_photo, checked_pixels
 
@@ -83,12 +84,22 @@ def fuse_bracket(
     """
     levels = _checked(slices, focus)
     poses = find_poses(slices, register=register)
+    if len(slices) == 2:
+        return _fused_pair(slices, levels, poses)
     measures, shared = _measure(slices, poses)
     disparity, confidence = _peak(measures, levels)
     confidence *= shared  # what the sharpest slice may have missed
     photo = _blend(slices, poses, measures)
     disparity = _filled(disparity, confidence, photo)
     return Bracket(photo, disparity, confidence, tuple(levels.tolist()), poses)
+
+
+def _fused_pair(slices: Sequence[NDArray[Any]], levels: NDArray[np.float64], poses: tuple[Pose, ...]) -> Bracket:
+    (near, there), (far, here) = (warped(as_photo(one), pose) for one, pose in zip(slices, poses, strict=True))
+    found = solve_pair(near, far)
+    disparity = levels[1] + (found.disparity + 1) / 2 * (levels[0] - levels[1])
+    confidence = found.confidence * (there & here)
+    return Bracket(found.photo, disparity.astype(np.float32), confidence, tuple(levels.tolist()), poses)
 
 
 def fit_aperture(bracket: Bracket, slices: Sequence[NDArray[Any]]) -> float:
@@ -174,21 +185,14 @@ def _peak(measures: Plane, levels: NDArray[np.float64]) -> tuple[Plane, Plane]:
     """Return the focus at which the measure peaks, and how sure that is."""
     strongest = measures.max(axis=0)
     texture = np.clip(strongest / 0.03, 0, 1)
-    if len(levels) == 2:
-        ratio = np.log(measures[0] / measures[1])
-        confidence = texture * np.clip(np.abs(ratio), 0, 1)
-        known = np.abs(ratio)[confidence > DOUBTED]
-        widest = max(float(np.percentile(known, 90)) if known.size else 0.0, 1.0)
-        place = np.clip(0.5 - ratio / widest / 2, 0, 1)  # of a Gaussian the log ratio is linear in focus
-    else:
-        logs = np.log(measures)
-        best = np.argmax(logs, axis=0)
-        inner = np.clip(best, 1, len(levels) - 2)[None]
-        before, at, after = (np.take_along_axis(logs, inner + k, axis=0)[0] for k in (-1, 0, 1))
-        bend = np.minimum(before - 2 * at + after, -1e-6)
-        place = np.clip(inner[0] + np.clip((after - before) / (-2 * bend), -1, 1), 0, len(levels) - 1)
-        place = np.where(np.abs(place - best) <= 0.75, place, best)
-        confidence = texture * np.clip(3 * (1 - np.median(measures, axis=0) / strongest), 0, 1)
+    logs = np.log(measures)
+    best = np.argmax(logs, axis=0)
+    inner = np.clip(best, 1, len(levels) - 2)[None]
+    before, at, after = (np.take_along_axis(logs, inner + k, axis=0)[0] for k in (-1, 0, 1))
+    bend = np.minimum(before - 2 * at + after, -1e-6)
+    place = np.clip(inner[0] + np.clip((after - before) / (-2 * bend), -1, 1), 0, len(levels) - 1)
+    place = np.where(np.abs(place - best) <= 0.75, place, best)
+    confidence = texture * np.clip(3 * (1 - np.median(measures, axis=0) / strongest), 0, 1)
     disparity = np.interp(place, np.arange(len(levels)), levels)
     return disparity.astype(np.float32), confidence.astype(np.float32)
 
