@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from refocal.learning import gan
-from refocal.learning.checkpoints import NAME
+from refocal.learning import gan, training
+from refocal.learning.checkpoints import NAME, Run
 from refocal.optics.scenes import Scene
 from tiny_training import TINY, assert_equal, run_training, saved_run
 
@@ -37,6 +37,42 @@ def test_resumed_is_uninterrupted_bit_for_bit(
         assert_equal(saved_run(folder), saved_run(tmp_path / "whole"))
         assert curves_again == curves
         assert said[:-1] == [f"training goes on after step {(killed_at - 1) // 2 * 2}, from {folder / 'checkpoints'}"]
+
+
+def test_a_killed_run_keeps_its_best_and_its_rendered_batches(
+    scenes: list[Scene], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether the best lies before the kill or after it."""
+    config = replace(TINY, rendered=0.5, pictures_every=2)
+    _, curves = run_training(scenes, config, tmp_path / "first")
+    errors = {step: value for name, value, step in curves if name == "validation/l1"}
+    monkeypatch.setattr(training, "judged", lambda found, _: ("likeness", -abs(found["l1"] - errors[6])))
+    whole, _ = run_training(scenes, config, tmp_path / "whole")
+    assert whole["about"]["training"]["kept"]["step"] == 6
+    for killed_at, best in ((4, None), (7, 6), (17, 6)):
+
+        def die(step: int, _steps: int, _speed: float, at: int = killed_at) -> None:
+            if step == at:
+                raise KeyboardInterrupt
+
+        folder = tmp_path / str(killed_at)
+        with pytest.raises(KeyboardInterrupt):
+            run_training(scenes, replace(config, checkpoint_every=1), folder, progress=die)
+        assert best is None or saved_run(folder)["kept"]["step"] == best
+        again, curves_again = run_training(scenes, config, folder)
+        assert_equal(again, whole)
+        assert curves_again == curves
+
+
+def test_of_equal_scores_the_earlier_is_kept_and_none_that_is_no_number() -> None:
+    run = Run(*[torch.nn.Linear(1, 1) for _ in range(3)], *[torch.optim.Adam([torch.zeros(1)])] * 2)
+    for step, score in enumerate([float("nan"), 1.0, 1.0, 2.0, 2.0, float("nan"), float("inf"), 1.5]):
+        run.step = step
+        torch.nn.init.constant_(run.average.weight, step)
+        run.keep("psnr", score)
+    assert run.kept is not None
+    assert (run.kept.step, run.kept.score) == (3, 2.0)
+    assert run.kept.state["weight"].item() == 3  # a copy: the average has moved on
 
 
 def test_a_checkpoint_of_other_parameters_or_data_is_left_aside(scenes: list[Scene], tmp_path: Path) -> None:

@@ -11,9 +11,11 @@ import torch
 
 from refocal.learning import gan, training
 from refocal.learning.checkpoints import Run
+from refocal.learning.dataset import Example
 from refocal.learning.gan import LossConfig
 from refocal.learning.networks.lens import LensConfig
 from refocal.learning.networks.unet import UNetConfig
+from refocal.learning.rendered import Rendered
 from refocal.optics.scenes import Scene
 from tiny_scenes import write_pairs
 from tiny_training import TINY, TINY_LENS, assert_equal, run_training, saved_run
@@ -176,16 +178,92 @@ def test_a_lens_learns_with_what_is_known_of_the_scenes(scenes: list[Scene], tmp
 
 
 def test_a_run_may_start_from_a_generator(scenes: list[Scene], tmp_path: Path) -> None:
-    """Of the same network and size; any other is named in one line."""
-    config = replace(TINY, learning_rate=1e-12)
+    """Of the same network and size; any other, and a missing file, is named in one line."""
     first, _ = run_training(scenes, TINY, tmp_path / "first")
     start = str(tmp_path / "first" / "generator.pt")
-    again, _ = run_training(scenes, replace(config, init=start), tmp_path / "again")
+    config = replace(TINY, learning_rate=1e-12)
+    again, _ = run_training(no_validation(scenes), replace(config, init=start), tmp_path / "again")
     near = {name: torch.allclose(first["state"][name], value, atol=1e-6) for name, value in again["state"].items()}
     assert all(near[name] for name in near if "running" not in name and "tracked" not in name)
-    for other in (replace(config, network="lens"), replace(config, unet=UNetConfig(num_downs=2, ngf=4))):
-        with pytest.raises(ValueError, match=r"^init = .*\.pt is no generator of this network and size \(.+\)$"):
+    others = [
+        (replace(config, network="lens"), r"\(.+\)"),
+        (replace(config, unet=UNetConfig(num_downs=2, ngf=4)), r"\(its num_downs = 3; RuntimeError: .+\)"),
+    ]
+    for other, words in others:
+        with pytest.raises(ValueError, match=rf"^init = .*\.pt is no generator of this network and size {words}$"):
             run_training(scenes, replace(other, init=start), tmp_path / "other")
+    with pytest.raises(ValueError, match=r"^init = gone.pt is missing: `dvc pull models/pretrained` fetches [^\n]+$"):
+        run_training(scenes, replace(config, init="gone.pt"), tmp_path / "other")
+    (tmp_path / "bad.pt").write_bytes(b"PK not a generator")
+    with pytest.raises(ValueError, match=r"^init = .*bad.pt is no generator [^\n]+$"):
+        run_training(scenes, replace(config, init=str(tmp_path / "bad.pt")), tmp_path / "other")
+
+
+def no_validation(scenes: list[Scene]) -> list[Scene]:
+    return [scene for scene in scenes if scene.split != "validation"]
+
+
+def test_a_fine_tune_is_never_worse_than_its_start(scenes: list[Scene], tmp_path: Path) -> None:
+    """With an absurd learning rate the start itself comes out, bit for bit; with a good one a later step."""
+    losses = LossConfig(adversarial=0, perceptual=0, l1=1)
+    learning = replace(TINY, losses=losses, learning_rate=2e-3, epochs=8, ema=0.9)
+    first, curves = run_training(scenes, learning, tmp_path / "first")
+    scored = {step: value for name, value, step in curves if name == "validation/psnr"}
+    assert first["about"]["training"]["kept"]["step"] > 0
+    start = replace(learning, init=str(tmp_path / "first" / "generator.pt"))
+
+    said: list[str] = []
+    spoilt, _ = run_training(scenes, replace(start, learning_rate=0.5, ema=0.0), tmp_path / "spoilt", say=said.append)
+    assert_equal(spoilt["state"], first["state"])
+    best = max(scored.values())
+    assert spoilt["about"]["training"]["kept"] == {"step": 0, "of": 23, "psnr": pytest.approx(best, abs=1e-9)}
+    assert said == [f"kept step 0 of 23: psnr {best:.4g} on validation scenes"]
+
+    better, curves = run_training(scenes, replace(start, learning_rate=1e-3), tmp_path / "better")
+    kept = better["about"]["training"]["kept"]
+    assert kept["step"] > 0
+    assert kept["psnr"] == max(value for name, value, _ in curves if name == "validation/psnr") > best
+
+
+def test_without_validation_scenes_the_last_step_is_written(scenes: list[Scene], tmp_path: Path) -> None:
+    said: list[str] = []
+    content, _ = run_training(no_validation(scenes), TINY, tmp_path, say=said.append)
+    last = saved_run(tmp_path)
+    assert last["step"] == 8
+    assert content["about"]["training"]["kept"] is None
+    assert said == []
+    other = replace(TINY, checkpoint_every=9)
+    content, _ = run_training(no_validation(scenes), other, tmp_path / "other")
+    assert_equal(content["state"], dict(saved_run(tmp_path / "other")["average"]))
+
+
+def test_a_share_of_each_batch_is_rendered(
+    scenes: list[Scene], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An epoch stays a pass over the crops, so a batch with fewer of them takes more steps; the file says so."""
+    seen: list[tuple[int, int, bool]] = []
+    honest = Rendered.batch
+
+    def spy(self: Rendered, step: int, count: int) -> Example:
+        seen.append((step, count, self.refocused))
+        return honest(self, step, count)
+
+    monkeypatch.setattr(Rendered, "batch", spy)
+    config = replace(TINY, rendered=0.5)
+    content, curves = run_training(scenes, config, tmp_path)
+    assert seen == [(step, 2, True) for step in range(18)]  # 9 crops, 4 epochs, 2 of them a step
+    assert content["about"]["training_data"]["rendered"] == 0.5
+    assert content["about"]["training_data"]["images"] == 18 * 4
+    assert [step for name, _, step in curves if name == "loss/l1"] == [5, 9, 14, 18]
+    rates = [value for name, value, _ in curves if name == "learning_rate"]
+    assert rates[:2] == [2e-4, 2e-4]
+    assert 0 < rates[-1] < rates[-2] < 2e-4
+    _, alone = run_training(scenes, TINY, tmp_path / "alone")
+    assert curves[-1] != alone[-1]
+    seen.clear()
+    losses = LossConfig(adversarial=0, perceptual=0, l1=0, disparity=1)
+    run_training(scenes, replace(config, network="lens", losses=losses), tmp_path / "eye")
+    assert {refocused for *_, refocused in seen} == {False}
 
 
 def test_where_no_stack_is_the_level_list_is_empty(tmp_path: Path) -> None:

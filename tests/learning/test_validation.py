@@ -1,0 +1,97 @@
+"""A look at the validation scenes: which crops, which scores, and which of those chooses."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from refocal.learning.gan import LossConfig
+from refocal.learning.networks.lens import Lens
+from refocal.learning.validation import judged, look, looks_of, picture
+from refocal.optics.scenes import Scene
+from tiny_scenes import FOCUS, TRAINED, write_pairs
+from tiny_training import TINY, TINY_LENS, run_training
+
+SCALE = torch.tensor([1.0, 5.0])
+
+
+class Copies(nn.Module):
+    def forward(self, photo: Tensor, sigma: Tensor) -> Tensor:
+        return photo
+
+
+def test_the_looks_are_at_validation_scenes_alone_by_what_a_generator_can(scenes: list[Scene]) -> None:
+    looks = looks_of(scenes, 24, lens=True)
+    levels = [[part.sigma[:, 0].tolist() for part in (look_,) if part is not None] for look_ in looks]
+    assert levels[0] == [[f for f, trained in zip(FOCUS, TRAINED, strict=True) if trained]]
+    assert levels[1] == [[f for f, trained in zip(FOCUS, TRAINED, strict=True) if not trained]]
+    assert looks.known is not None
+    assert len(looks.known.photo) == 1
+    assert torch.equal(looks.known.photo, looks.known.target)
+    plain = looks_of(scenes, 24)
+    assert (plain.between, plain.known) == (None, None)
+    assert plain.trained is not None
+    validation = next(scene for scene in scenes if scene.split == "validation")
+    middle = np.array(validation.photo())[8:32, 12:36].transpose(2, 0, 1)
+    assert torch.equal((plain.trained.photo[0] * 255).round().byte(), torch.from_numpy(middle.copy()))
+    assert looks_of([scene for scene in scenes if scene.split != "validation"], 24, lens=True) == (None, None, None)
+
+
+def test_scores_are_what_they_say(scenes: list[Scene]) -> None:
+    looks = looks_of(scenes, 24)
+    found, made = look(Copies(), looks, SCALE)
+    assert looks.trained is not None
+    assert made is not None
+    assert torch.allclose(made, looks.trained.photo, atol=1e-6)
+    error = (looks.trained.photo - looks.trained.target).double()
+    assert set(found) == {"l1", "psnr"}
+    assert found["l1"] == pytest.approx(float(error.abs().mean()), rel=1e-5)
+    each = -10 * (error**2).mean((1, 2, 3)).clamp(min=1e-10).log10()
+    assert found["psnr"] == pytest.approx(float(each.mean()), rel=1e-5)
+    assert picture(made, looks.trained).shape == (3 * 24, 3 * 24, 3)
+
+
+def test_a_lens_is_looked_at_between_the_levels_and_for_its_disparity(scenes: list[Scene]) -> None:
+    torch.manual_seed(0)
+    found, _ = look(Lens(TINY_LENS, 5.0), looks_of(scenes, 24, lens=True), SCALE)
+    assert set(found) == {"l1", "psnr", "psnr_between", "disparity"}
+    assert found["psnr_between"] != found["psnr"]
+    assert found["disparity"] > 0
+
+
+def test_pairs_without_a_stack_are_looked_at_for_their_disparity(tmp_path: Path) -> None:
+    scenes = write_pairs(tmp_path, {"a": "validation", "b": "train"})
+    looks = looks_of(scenes, 24, lens=True)
+    assert looks.known is not None
+    assert not looks.known.real.any()  # what is only relative is compared by its shape
+    found, made = look(Lens(TINY_LENS, 5.0), looks, SCALE)
+    assert (set(found), made) == ({"disparity"}, None)
+
+
+@pytest.mark.parametrize(
+    ("found", "pictures", "wanted"),
+    [
+        ({"psnr": 30.0, "disparity": 0.2}, True, ("psnr", 30.0)),
+        ({"psnr": 30.0, "disparity": 0.2}, False, ("disparity", -0.2)),  # a loss: less is better
+        ({"disparity": 0.2}, True, ("disparity", -0.2)),
+        ({"psnr": 30.0}, False, ("psnr", 30.0)),
+        ({}, True, None),
+    ],
+)
+def test_the_score_that_chooses_is_of_what_is_trained(
+    found: dict[str, float], pictures: bool, wanted: tuple[str, float] | None
+) -> None:
+    assert judged(found, pictures) == wanted
+
+
+def test_a_training_of_the_disparity_alone_keeps_the_best_disparity(scenes: list[Scene], tmp_path: Path) -> None:
+    losses = LossConfig(adversarial=0, perceptual=0, l1=0, disparity=1)
+    content, curves = run_training(
+        scenes, replace(TINY, network="lens", losses=losses, learning_rate=0.05, ema=0.0), tmp_path
+    )
+    looked = {step: value for name, value, step in curves if name == "validation/disparity"}
+    kept = content["about"]["training"]["kept"]
+    assert kept == {"step": min(looked, key=lambda step: looked[step]), "of": 9, "disparity": min(looked.values())}
