@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import refocal
 from refocal.cli import app
 from refocal.photo.images import write_image
 from tiny_model import PROPS, write_lens_models
@@ -65,6 +66,7 @@ def test_bad_use_is_one_line_and_exit_code_2(here: Path, run: Run, line: str, me
 
 
 def test_a_missing_extra_gives_the_line_to_run(here: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(refocal, "optics", None, raising=False)  # and the one imported before is put back
     for name in [name for name in sys.modules if name.startswith("refocal.optics")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "numba", None)

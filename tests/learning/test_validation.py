@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from refocal.learning.gan import LossConfig
+from refocal.learning.losses import disparity_error
 from refocal.learning.networks.lens import Lens
 from refocal.learning.validation import judged, look, looks_of, picture
 from refocal.optics.scenes import Scene
@@ -67,8 +68,12 @@ def test_pairs_without_a_stack_are_looked_at_for_their_disparity(tmp_path: Path)
     looks = looks_of(scenes, 24, lens=True)
     assert looks.known is not None
     assert not looks.known.real.any()  # what is only relative is compared by its shape
-    found, made = look(Lens(TINY_LENS, 5.0), looks, SCALE)
+    lens = Lens(TINY_LENS, 5.0)
+    found, made = look(lens, looks, SCALE)
     assert (set(found), made) == ({"disparity"}, None)
+    with torch.no_grad():
+        error = disparity_error(lens.analyse(looks.known.photo * 2 - 1), looks.known.disparity, torch.tensor([True]))
+    assert found["disparity"] == pytest.approx(float(error), rel=1e-5)
 
 
 @pytest.mark.parametrize(

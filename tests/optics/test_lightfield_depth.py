@@ -52,10 +52,10 @@ def test_a_near_thing_is_not_fatter_than_it_is() -> None:
     assert wrong < 0.06 * square.sum()
 
 
-def test_a_vignetted_view_changes_little() -> None:
+def test_vignetted_views_change_little() -> None:
     field, square = sparse(4)
-    views = field.views.copy()
-    views[0, 0] *= 0.75
+    views = 0.75 * field.views
+    views[1, 1] = field.views[1, 1]
     found = find_depth(LightField(views, field.mask, "dim corner"), FocusRange(-4, 4)).disparity > 0
     assert (found ^ square)[10:-10, 10:-10].mean() < 0.03
 

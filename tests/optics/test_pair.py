@@ -5,6 +5,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from refocal.optics import pair
 from refocal.optics.pair import solve_pair
 from refocal.optics.render import render
 
@@ -66,7 +67,7 @@ def test_slices_that_are_alike_stay_as_they_are() -> None:
 def test_a_photo_larger_than_depth_is_looked_for_at_keeps_its_size_and_aperture_in_its_pixels(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("refocal.optics.pair.SIDE", 80)
+    monkeypatch.setattr(pair, "SIDE", 80)
     found = solve_pair(*slices(1, 12))
     assert found.photo.shape == (120, 150, 3)
     assert found.disparity.shape == (120, 150)

@@ -68,6 +68,12 @@ def test_what_is_flat_or_tiny_tells_nothing(photo: NDArray) -> None:
     warn_if_blurred(photo)
 
 
+def test_a_handful_of_edges_tells_nothing() -> None:
+    photo = np.full((300, 300, 3), 0.5)
+    photo[140:160, 140:160] = 0.9
+    assert soft_share(gaussian_filter(photo, (3, 3, 0)).astype(np.float32)) is None
+
+
 def test_a_large_photo_is_judged_at_the_size_it_is_looked_at() -> None:
     """Two pixels of blur in a photo of 1080 rows are one at 540."""
     share = soft_share(blocks(2, (1080, 1440)))
