@@ -18,8 +18,9 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
+from refocal.learning.config import LossConfig, TrainConfig
 from refocal.learning.dataset import Crops, Example
-from refocal.learning.gan import LossConfig, TrainConfig, build_run, choose_device, gan_step
+from refocal.learning.gan import build_run, choose_device, gan_step
 from refocal.learning.networks.patchgan import PatchGANConfig
 from refocal.learning.networks.unet import UNetConfig
 from refocal.learning.sampling import IndexBatches

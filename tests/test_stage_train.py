@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import yaml
 from PIL import Image
 
 import refocal.stages.train as stage
-from refocal.learning.gan import TrainConfig
+from refocal.learning.config import TrainConfig
 from refocal.params import Original, Params, Train, read_params
 from refocal.stages import original, train
 from tiny_scenes import write_tiny_scenes
@@ -93,6 +94,25 @@ def test_a_stopped_stage_goes_on_with_its_whole_curves(project: Path, monkeypatc
     again = torch.load("models/generator.pt", weights_only=True)["state"]
     assert all(torch.equal(again[name], whole[name]) for name in whole)
     assert (project / "dvclive/plots/metrics/loss/l1.tsv").read_bytes() == curve
+
+
+def test_without_dvclive_the_stage_trains_the_same_generator_and_prints_its_curves(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train.main()
+    whole = torch.load("models/generator.pt", weights_only=True)["state"]
+    curve = column(project / "dvclive/plots/metrics/loss/l1.tsv", "l1")
+    shutil.rmtree("dvclive")
+    capsys.readouterr()
+    monkeypatch.setitem(sys.modules, "dvclive.live", None)
+    train.main()
+    again = torch.load("models/generator.pt", weights_only=True)["state"]
+    assert all(torch.equal(again[name], whole[name]) for name in whole)
+    printed = re.findall(r"^train: loss/l1 (\S+) at step (\d+)$", capsys.readouterr().out, re.MULTILINE)
+    assert [(float(value), int(step)) for value, step in printed] == [
+        (pytest.approx(value, rel=1e-4), step) for value, step in zip(curve, (2, 4, 6), strict=True)
+    ]
+    assert not Path("dvclive").exists()
 
 
 def test_a_repository_is_left_as_it_was(project: Path) -> None:

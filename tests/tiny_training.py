@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 from refocal.learning.checkpoints import NAME
+from refocal.learning.config import LossConfig, TrainConfig
 from refocal.learning.dataset import Example
-from refocal.learning.gan import LossConfig, TrainConfig
 from refocal.learning.networks.lens import LensConfig
 from refocal.learning.networks.patchgan import PatchGANConfig
 from refocal.learning.networks.unet import UNetConfig

@@ -92,6 +92,7 @@ class LossParams(Section):
     adversarial: Weight = 1
     perceptual: Weight = 100
     l1: Weight = 0
+    ssim: Weight = 0
     disparity: Weight = 0  # of what a lens generator finds
     vgg: str = "random"  # "imagenet", "random", or a path to a state dict
     layers: tuple[str, ...] = ("relu1_2", "relu2_2", "relu3_3")
@@ -119,6 +120,7 @@ class Train(Section):
     zoom: Annotated[float, Field(gt=0, le=1)] | None = None
     told: Fraction = 0.5
     learning_rate: Annotated[float, Field(gt=0)] = 2e-4
+    encoder_rate: Fraction = 1
     betas: tuple[Fraction, Fraction] = (0.5, 0.999)
     ema: Fraction = 0.999  # decay of the generator's moving average, the one that is exported; 0: none
     precision: Literal["float32", "bfloat16"] = "float32"
@@ -137,6 +139,7 @@ class Original(Section):
     unet: UNetParams = UNetParams()
     discriminator: PatchGANParams = PatchGANParams()
     losses: LossParams = LossParams()
+    learning_rate: Annotated[float, Field(gt=0)] = 2e-4
     init: None = None
 
 

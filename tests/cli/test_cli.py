@@ -1,5 +1,6 @@
 """Bad use is one line on stderr and exit code 2; the help is quick, complete and true."""
 
+import json
 import re
 import shlex
 import subprocess
@@ -143,3 +144,10 @@ def test_the_examples_of_the_help_are_well_formed(here: Path, sample_folder: Pat
     code, out, err = run(line)
     assert code == 0, err
     assert out
+    if "--sheets" in line:
+        drawn = sorted(path.stem for path in Path("sheets").iterdir())
+        assert drawn == ["test_best", "test_median", "test_worst"]
+        told = json.loads(Path("scores.json").read_text())
+        assert sorted(told["scenes"]) == names
+        mean = np.mean([scene["refocal"]["psnr"] for scene in told["scenes"].values()])
+        assert told["test"]["refocal"]["psnr"]["mean"] == pytest.approx(mean, abs=1e-2)

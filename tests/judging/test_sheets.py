@@ -16,6 +16,7 @@ from refocal.judging.sheets import (
     MARGIN,
     TITLE,
     contact_sheet,
+    disparity_picture,
     error_picture,
     scene_sheet,
 )
@@ -66,3 +67,21 @@ def test_a_scenes_sheet_runs_from_near_to_far_and_ends_with_the_error(tmp_path: 
     for column, wanted in enumerate((photo, nearest, photo, error_picture(photo, nearest))):
         x = MARGIN + column * (width + GAP)
         assert np.array_equal(sheet[TOP : TOP + height, x : x + width], wanted)
+
+
+def test_under_the_photo_stand_the_disparity_found_and_the_true_one(tmp_path: Path) -> None:
+    scene = write_layered_scenes(tmp_path, {"layers": "test"})[0]
+    found = np.linspace(-1, 1, SIZE[0] * SIZE[1]).reshape(SIZE)
+    height, width = SIZE[0] - 2 * scene.border, SIZE[1] - 2 * scene.border
+    column = slice(MARGIN, MARGIN + width)
+    for given, wanted in ((found, [found, scene.disparity()]), (None, [scene.disparity()])):
+        sheet = scene_sheet(scene, {"refocal": identity}, ours="refocal", title="", disparity=given)
+        for row, disparity in enumerate(wanted, start=1):
+            top = TOP + row * (height + GAP)
+            grey = crop(disparity_picture(np.asarray(disparity)), scene.border)
+            assert np.array_equal(sheet[top : top + height, column], grey)
+        assert (sheet[TOP + (len(wanted) + 1) * (height + GAP) :, column] == 255).all()
+
+
+def test_the_nearest_is_white_the_farthest_and_the_unknown_are_black() -> None:
+    assert disparity_picture(np.array([[-1, 0, 1, np.nan]]))[0, :, 0].tolist() == [0, 128, 255, 0]

@@ -156,6 +156,8 @@ def test_the_stage_gives_the_same_bytes_in_another_process_and_folder(exported: 
     command = [sys.executable, "-m", "refocal.stages.export"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert (tmp_path / "models" / "refocal.onnx").read_bytes() == exported.bytes
+    halves = [tmp_path / "models" / f"refocal.{half}.onnx" for half in ("analyse", "render")]
+    assert [half.read_bytes() for half in halves] == [b"", b""]  # DVC wants all outputs; a U-Net has no halves
     assert re.fullmatch(r"models/refocal.onnx: \d\.\d MB, largest difference from torch .+\n", done.stdout)
     assert done.stderr == ""
 

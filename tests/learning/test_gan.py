@@ -1,18 +1,21 @@
 """One step of the game: every network moves by its own loss, and what is not asked for is not computed."""
 
 import copy
-from dataclasses import replace
+from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 import torch
 
 from refocal.learning import gan
-from refocal.learning.gan import LossConfig, TrainConfig, build_run, gan_step, set_learning_rate
+from refocal.learning.checkpoints import save_beside
+from refocal.learning.config import LossConfig, TrainConfig
+from refocal.learning.gan import build_run, gan_step, set_learning_rate
 from refocal.learning.losses import lsgan_discriminator
 from refocal.learning.networks.lens import Lens
 from tiny_training import TINY, assert_equal, random_batch
 
-ALL_LOSSES = replace(TINY, losses=replace(TINY.losses, perceptual=1))
+ALL_LOSSES = replace(TINY, losses=replace(TINY.losses, perceptual=1, ssim=1))
 LENS = replace(TINY, network="lens", losses=LossConfig(adversarial=1, perceptual=0, l1=10, disparity=2))
 CPU, SCALE = torch.device("cpu"), torch.tensor([1.0, 5.0])
 
@@ -38,8 +41,8 @@ def test_one_step_changes_every_parameter_of_both_networks() -> None:
     losses = gan_step(run, ALL_LOSSES, SCALE)(batch)
     honest = lsgan_discriminator(judge(photo, target, sigma), judge(photo, made, sigma))
     assert torch.allclose(losses["discriminator"], honest)
-    assert set(losses) == {"discriminator", "adversarial", "perceptual", "l1", "generator"}
-    expected = losses["adversarial"] + losses["perceptual"] + 10 * losses["l1"]
+    assert set(losses) == {"discriminator", "adversarial", "perceptual", "l1", "ssim", "generator"}
+    expected = losses["adversarial"] + losses["perceptual"] + 10 * losses["l1"] + losses["ssim"]
     assert torch.allclose(losses["generator"], expected)
     for network in (run.generator, run.discriminator):
         for name, parameter in network.named_parameters():
@@ -59,12 +62,13 @@ def test_the_generator_s_step_leaves_the_discriminator_alone() -> None:
     assert_equal(one, [p.grad for p in other.discriminator.parameters()])
 
 
-@pytest.mark.parametrize("name", ["adversarial", "perceptual", "l1"])
+@pytest.mark.parametrize("name", ["adversarial", "perceptual", "l1", "ssim"])
 def test_a_loss_of_weight_0_is_not_computed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def never(*_: object) -> None:
         raise AssertionError(name)
 
-    for function in {"adversarial": ("lsgan_generator", "lsgan_discriminator")}.get(name, (name,)):
+    functions = {"adversarial": ("lsgan_generator", "lsgan_discriminator"), "ssim": ("dissimilarity",)}
+    for function in functions.get(name, (name,)):
         monkeypatch.setattr(gan, function, never)
     if name == "perceptual":
         monkeypatch.setattr(gan, "VGGFeatures", never)
@@ -72,6 +76,28 @@ def test_a_loss_of_weight_0_is_not_computed(name: str, monkeypatch: pytest.Monke
     losses = gan_step(build_run(config, CPU), config, SCALE)(random_batch())
     assert name not in losses
     assert ("discriminator" in losses) is (name != "adversarial")
+
+
+def test_the_encoder_of_a_lens_learns_at_its_share_of_the_rate() -> None:
+    config = replace(LENS, epochs=1, epochs_decay=2, learning_rate=1, encoder_rate=0.1)
+    run = build_run(config, CPU)
+    assert set_learning_rate(run, config, 2) == 0.5
+    rates = {id(p): group["lr"] for group in run.optimizer_g.param_groups for p in group["params"]}
+    for name, parameter in run.generator.named_parameters():
+        assert rates[id(parameter)] == pytest.approx(0.05 if ".encoder." in name else 0.5), name
+    assert [group["lr"] for group in run.optimizer_d.param_groups] == [0.5]
+
+
+def test_what_goes_on_from_a_generator_keeps_the_first_stages_as_imagenet_taught_them(tmp_path: Path) -> None:
+    sizes = replace(LENS.lens, encoder="efficientnet_lite0", widths=(4, 6, 8, 8), blocks=(1,) * 4)
+    lens = replace(LENS, lens=sizes, crop=32)
+    first = build_run(lens, CPU).generator
+    assert all(parameter.requires_grad for parameter in first.parameters())
+    save_beside(tmp_path / "g.pt", {"config": asdict(sizes), "state": first.state_dict()})
+    again = build_run(replace(lens, init=str(tmp_path / "g.pt")), CPU).generator
+    kept = {name for name, parameter in again.named_parameters() if not parameter.requires_grad}
+    early = tuple(f"analyser.encoder.{part}." for part in ("stem", "stages.0", "stages.1"))
+    assert kept == {name for name, _ in again.named_parameters() if name.startswith(early)} != set()
 
 
 def test_the_rate_is_constant_and_then_falls_linearly_to_0() -> None:

@@ -7,9 +7,10 @@ import pytest
 import torch
 from skimage import data
 from skimage.filters import gaussian
+from skimage.metrics import structural_similarity
 from torch import Tensor
 
-from refocal.learning.losses import disparity_error, l1, lsgan_discriminator, lsgan_generator, perceptual
+from refocal.learning.losses import disparity_error, dissimilarity, l1, lsgan_discriminator, lsgan_generator, perceptual
 from refocal.learning.networks.vgg import VGGFeatures
 
 LAYERS = ("relu1_2", "relu2_2", "relu3_3")
@@ -173,3 +174,23 @@ def test_a_flat_disparity_is_not_blown_up_to_a_shape() -> None:
     """Noise of a hundredth of the focus range, found on a wall, costs about that and no more."""
     wall = torch.zeros(2, 1, 16, 24)
     assert float(disparity_error(wall + 0.01 * torch.randn(wall.shape), wall, NOT)) < 0.4
+
+
+@pytest.mark.parametrize("name", ["blurred", "brightened", "noisy", "shifted"])
+def test_dissimilarity_is_what_ssim_lacks_of_1(pictures: dict[str, Tensor], name: str) -> None:
+    photo, changed = pictures["photo"], pictures[name]
+    one, other = (picture[0].permute(1, 2, 0).double().numpy() for picture in (photo, changed))
+    options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "truncate": 10 / 3}
+    _, wanted = structural_similarity(one, other, data_range=2, channel_axis=2, full=True, **options)
+    inside = wanted[5:-5, 5:-5].mean()
+    both = torch.cat([photo, photo]), torch.cat([changed, photo])
+    assert float(dissimilarity(photo, changed)) == pytest.approx(1 - inside, rel=1e-3)
+    assert float(dissimilarity(*both)) == pytest.approx((1 - inside) / 2, rel=1e-3)  # a mean over the batch
+
+
+def test_dissimilarity_pulls_a_picture_towards_its_target(pictures: dict[str, Tensor]) -> None:
+    target, made = pictures["photo"], pictures["blurred"].clone().requires_grad_(True)
+    loss = dissimilarity(made, target)
+    loss.backward()
+    assert made.grad is not None
+    assert float(dissimilarity(made.detach() - 10 * made.grad, target)) < float(loss.detach())

@@ -11,8 +11,8 @@ import torch
 
 from refocal.learning import gan, training
 from refocal.learning.checkpoints import Run
+from refocal.learning.config import LossConfig
 from refocal.learning.dataset import Example
-from refocal.learning.gan import LossConfig
 from refocal.learning.networks.lens import LensConfig
 from refocal.learning.networks.unet import UNetConfig
 from refocal.learning.rendered import Rendered

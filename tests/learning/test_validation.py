@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from refocal.learning.gan import LossConfig
+from refocal.learning.config import LossConfig
 from refocal.learning.losses import disparity_error
 from refocal.learning.networks.lens import Lens
 from refocal.learning.validation import judged, look, looks_of, picture

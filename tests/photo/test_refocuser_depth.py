@@ -140,6 +140,14 @@ def test_a_model_without_halves_knows_no_disparity(tmp_path: Path) -> None:
         refocuser(photo, 0, disparity=np.zeros((16, 16)))
 
 
+def test_empty_files_are_no_halves(tmp_path: Path) -> None:
+    """The stage export leaves them for a model that has none."""
+    model = write_model(tmp_path / "tiny.onnx", PROPS)
+    for half in ("analyse", "render"):
+        (tmp_path / f"tiny.{half}.onnx").touch()
+    assert not Refocuser(model, threads=1).finds_depth
+
+
 def test_one_half_alone_is_as_good_as_none(model: Path, photo: NDArray[np.float32]) -> None:
     whole = Refocuser(model, threads=1)(photo, 0.5, 30)
     model.with_name("lens.render.onnx").unlink()

@@ -1,22 +1,37 @@
 """`refocal evaluate`: how good a model is on one's own captures."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from refocal.cli.options import Force, check_new, followed
+from refocal.cli.options import Force, check_new, followed, output_folder
+
+if TYPE_CHECKING:
+    from refocal.optics.scenes import Scene
 
 Model = Annotated[
     Path | None, typer.Option(help="ONNX file (default: REFOCAL_MODEL, models/refocal.onnx, or the released weights).")
 ]
 Data = Annotated[Path, typer.Option(help="Folder: a light field, focal stack or set of RGB-D pairs a subfolder.")]
-Output = Annotated[Path | None, typer.Option("--output", "-o", help="Write all figures there too, as JSON.")]
+Output = Annotated[
+    Path | None, typer.Option("--output", "-o", help="Write all figures there too, each scene's among them, as JSON.")
+]
+Sheets = Annotated[
+    Path | None,
+    typer.Option(help="Folder for sheets of the best, the median and the worst scene: photo, disparity, sweep, error."),
+]
 Workers = Annotated[int, typer.Option(help="Processes that prepare the scenes; 0: one a core.")]
 
 
 def evaluate(
-    *, data: Data, model: Model = None, output: Output = None, workers: Workers = 0, force: Force = False
+    *,
+    data: Data,
+    model: Model = None,
+    output: Output = None,
+    sheets: Sheets = None,
+    workers: Workers = 0,
+    force: Force = False,
 ) -> None:
     """Judge a model on light fields, focal stacks and RGB-D pairs of one's own, beside the baselines.
 
@@ -25,48 +40,61 @@ def evaluate(
 
     For example:
       refocal evaluate --data captures
-      refocal evaluate --model models/refocal.onnx --data captures -o scores.json
+      refocal evaluate --model models/refocal.onnx --data captures -o scores.json --sheets sheets
     """
     import json
     import tempfile
+    from contextlib import ExitStack
 
     from refocal.judging.baselines import Oracle, fit_gaussian, identity
-    from refocal.judging.report import report, tables
+    from refocal.judging.report import report, scene_scores, tables
     from refocal.judging.scoring import score_scene
+    from refocal.judging.sheets import write_sheets
     from refocal.judging.ways import depth_scores, ways_in
-    from refocal.optics.batch import Places, prepare_scenes
-    from refocal.optics.preparing import Recipe
-    from refocal.optics.scenes import read_scenes
     from refocal.photo.images import written_beside
     from refocal.photo.refocuser import Refocuser
 
     if output is not None:
         check_new(output, force=force)
     refocuser = Refocuser(model)
-    with tempfile.TemporaryDirectory() as folder:
-        skipped = prepare_scenes(
-            Places(data, Path(folder) / "scenes", Path(folder) / "side"),
-            Recipe(levels=(-1, -0.5, 0, 0.5, 1), levels_between=(-0.75, -0.25, 0.25, 0.75)),
-            lambda groups: dict.fromkeys(groups, "test"),
-            about={},
-            progress=lambda *_: None,
-            workers=workers,
-            skip=True,
-        )
-        scenes = read_scenes(Path(folder) / "scenes")
-        metrics = {}
-        judged = [scene for scene in scenes if scene.focus]
+    with ExitStack() as opened:
+        drawn = opened.enter_context(output_folder(sheets, force=force)) if sheets else None
+        scenes = _prepared(data, Path(opened.enter_context(tempfile.TemporaryDirectory())), workers)
+        metrics, scores = {}, []
+        judged = {scene.name: scene for scene in scenes if scene.focus}
         if judged:
-            methods = ways_in(refocuser)
-            methods |= {"identity": identity, "gaussian": fit_gaussian(judged), "oracle": Oracle()}
-            scores = [score_scene(scene, methods) for scene in followed(judged, "Judging")]
+            gaussian = fit_gaussian(list(judged.values()))
+            methods = ways_in(refocuser) | {"identity": identity, "gaussian": gaussian, "oracle": Oracle()}
+            scores = [score_scene(scene, methods) for scene in followed(list(judged.values()), "Judging")]
             metrics["test"] = report(scores, ours="refocal", resamples=2000, seed=0)
+            analyse = refocuser.analyse if refocuser.finds_depth else None
+            if drawn is not None:
+                write_sheets(drawn, "test", judged, scores, methods, analyse)
         depth = depth_scores(refocuser, scenes)
-    for name, reason in skipped.items():
-        typer.echo(f"skipped {name}: {reason}", err=True)
     typer.echo(tables(metrics) if metrics else "no light field or focal stack: nothing to refocus against")
     if depth:
         typer.echo(f"disparity: Pearson r {depth['mean']:.3f}, mean over {depth['n']:.0f} scenes")
     if output is not None:
         with written_beside(output) as beside:
-            beside.write_text(json.dumps(metrics | {"disparity": depth}, indent=1) + "\n", encoding="utf-8")
+            written = metrics | {"disparity": depth, "scenes": scene_scores(scores)}
+            beside.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
+
+
+def _prepared(data: Path, folder: Path, workers: int) -> "list[Scene]":
+    """Prepare all scenes of a folder of captures as the pipeline would, and say which cannot be."""
+    from refocal.optics.batch import Places, prepare_scenes
+    from refocal.optics.preparing import Recipe
+    from refocal.optics.scenes import read_scenes
+
+    skipped = prepare_scenes(
+        Places(data, folder / "scenes", folder / "side"),
+        Recipe(levels=(-1, -0.5, 0, 0.5, 1), levels_between=(-0.75, -0.25, 0.25, 0.75)),
+        lambda groups: dict.fromkeys(groups, "test"),
+        about={},
+        progress=lambda *_: None,
+        workers=workers,
+        skip=True,
+    )
+    for name, reason in skipped.items():
+        typer.echo(f"skipped {name}: {reason}", err=True)
+    return read_scenes(folder / "scenes")

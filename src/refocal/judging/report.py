@@ -137,6 +137,11 @@ def by_scene(scenes: Sequence[SceneScores]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def scene_scores(scenes: Sequence[SceneScores]) -> dict[str, dict[str, Scores]]:
+    """Return every scene's scores at the levels trained on, by scene and method."""
+    return {scene.scene: {method: scene.seen(method) for method in scene.levels} for scene in scenes}
+
+
 def tables(metrics: Mapping[str, Any]) -> str:
     """Return the content of metrics.json as Markdown: per split the scores, then the paired differences."""
     return "\n".join(_split_tables(split, part) for split, part in metrics.items())

@@ -1,78 +1,23 @@
-"""The game of generator and discriminator: what it is made of, and one step of it."""
+"""The game of generator and discriminator: its players, and one step of it."""
 
 import copy
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from refocal.learning.checkpoints import Run, start_from
+from refocal.learning.config import LossConfig, TrainConfig
 from refocal.learning.dataset import Example
-from refocal.learning.losses import disparity_error, l1, lsgan_discriminator, lsgan_generator, perceptual
+from refocal.learning.losses import disparity_error, dissimilarity, l1, lsgan_discriminator, lsgan_generator, perceptual
 from refocal.learning.networks.generator import build_generator
-from refocal.learning.networks.lens import Lens, LensConfig
-from refocal.learning.networks.patchgan import PatchGAN, PatchGANConfig
-from refocal.learning.networks.unet import UNetConfig
+from refocal.learning.networks.lens import Lens
+from refocal.learning.networks.patchgan import PatchGAN
 from refocal.learning.networks.vgg import VGGFeatures
 
 Step = Callable[[Example], dict[str, Tensor]]
-
-
-@dataclass(frozen=True)
-class LossConfig:
-    """Weights of the generator's losses; a loss of weight 0 is not computed."""
-
-    adversarial: float = 1
-    perceptual: float = 100
-    l1: float = 0
-    disparity: float = 0  # of what a lens generator finds, where the true one is known
-    vgg: str = "random"  # "imagenet", "random", or a path to a state dict
-    layers: tuple[str, ...] = ("relu1_2", "relu2_2", "relu3_3")
-
-    @property
-    def look(self) -> bool:
-        """Whether a loss looks at refocused pictures at all."""
-        return bool(self.adversarial or self.perceptual or self.l1)
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """The description's schedule by default: Adam 2e-4 for 100 epochs, and 100 more with the rate going to 0."""
-
-    seed: int = 0
-    network: str = "unet"  # or "lens"
-    lens: LensConfig = field(default_factory=LensConfig)
-    unet: UNetConfig = field(default_factory=UNetConfig)
-    discriminator: PatchGANConfig = field(default_factory=PatchGANConfig)
-    losses: LossConfig = field(default_factory=LossConfig)
-    epochs: int = 100  # at the full learning rate
-    epochs_decay: int = 100  # then linearly to 0
-    batch: int = 12
-    crop: int = 256
-    crops_per_pair: int = 1  # crops that an epoch takes from each (photo, level)
-    weights: Mapping[str, float] = field(default_factory=dict)  # how often, relative to that, by collection or kind
-    zoom: float | None = None  # crops of this share of a scene's short side up to all of it, resized; None: as they are
-    jitter: float = 0  # of exposure, colours and gamma
-    rendered: float = 0  # share of each batch that is drawn and rendered, see `Rendered`
-    init: str | None = None  # a generator.pt to start from; None: random weights
-    imagenet: str | None = None  # weights of ImageNet for the encoder of a lens generator that starts from none
-    told: float = 0.5  # share of the crops for which a lens generator is told the true disparity
-    learning_rate: float = 2e-4
-    betas: tuple[float, float] = (0.5, 0.999)
-    ema: float = 0.999  # decay of the generator's moving average, the one that is exported; 0: none
-    precision: str = "float32"  # or "bfloat16": autocast, the weights stay float32
-    channels_last: bool = True
-    compile: bool = False
-    device: str = "auto"  # or "cpu", "cuda"
-    workers: int = 0  # processes that read crops; 0: the training process itself
-    checkpoint_every: int = 500  # steps
-    pictures_every: int = 500  # steps between looks at the validation scenes
-
-    @property
-    def own(self) -> UNetConfig | LensConfig:
-        """The configuration of the network that is trained."""
-        return self.unet if self.network == "unet" else self.lens
 
 
 def choose_device(name: str) -> torch.device:
@@ -96,12 +41,14 @@ def build_run(config: TrainConfig, device: torch.device, aperture_scale: float =
     looked_at = weights.disparity if config.network == "lens" else 0.0
     if not (weights.look or looked_at):
         raise ValueError(
-            "losses adversarial, perceptual and l1 (and disparity, of the network lens) all have weight 0: "
+            "losses adversarial, perceptual, l1 and ssim (and disparity, of the network lens) all have weight 0: "
             "one must be above 0"
         )
     generator = build_generator(config.network, config.unet, config.lens, aperture_scale)
     if config.init is not None:
         start_from(generator, config.init, asdict(config.own))
+        if isinstance(generator, Lens):
+            generator.analyser.freeze()
     elif config.imagenet is not None and isinstance(generator, Lens):
         generator.analyser.load_imagenet(config.imagenet)
     discriminator = PatchGAN(config.discriminator)
@@ -113,7 +60,7 @@ def build_run(config: TrainConfig, device: torch.device, aperture_scale: float =
     generator.to(device).to(memory_format=layout)
     discriminator.to(device).to(memory_format=layout)
     optimizer_g, optimizer_d = (
-        torch.optim.Adam(network.parameters(), lr=config.learning_rate, betas=config.betas, fused=True)
+        torch.optim.Adam(_groups(network, config), lr=config.learning_rate, betas=config.betas, fused=True)
         for network in (generator, discriminator)
     )
     average = copy.deepcopy(generator).eval().requires_grad_(False)
@@ -124,8 +71,8 @@ def gan_step(run: Run, config: TrainConfig, sigma_scale: Tensor) -> Step:
     """Return the function that takes one step with a batch: the discriminator's, then the generator's.
 
     The function takes a batch of examples, changes `run`, counts its step, and returns the losses by name, each a
-    scalar on the device: "discriminator", "adversarial", "perceptual", "l1", "disparity" as far as their weights are
-    above 0, and "generator", their weighted sum. `sigma_scale` (2,) is what focus and aperture are divided by.
+    scalar on the device: those of `LossConfig` whose weights are above 0, "discriminator" with "adversarial", and
+    "generator", the weighted sum of its own. `sigma_scale` (2,) is what focus and aperture are divided by.
 
     A lens generator finds the disparity, and renders with it or, a share of the crops, with the true one as far as that
     is known: so the refiner learns from right and from wrong disparities.
@@ -169,8 +116,8 @@ def gan_step(run: Run, config: TrainConfig, sigma_scale: Tensor) -> Step:
                 with torch.no_grad():
                     wanted = features(target)
                 losses["perceptual"] = perceptual(features(fake), wanted).float()
-        if weights.l1:
-            losses["l1"] = l1(fake, target)
+        compared = {"l1": l1, "ssim": dissimilarity}
+        losses |= {name: loss(fake, target) for name, loss in compared.items() if getattr(weights, name)}
         losses["generator"] = _weighted_sum(losses, weights)
         _descend(run.optimizer_g, losses["generator"])
 
@@ -187,8 +134,17 @@ def set_learning_rate(run: Run, config: TrainConfig, epoch: float) -> float:
     rate = config.learning_rate * (min(1.0, left / config.epochs_decay) if config.epochs_decay else 1.0)
     for optimizer in (run.optimizer_g, run.optimizer_d):
         for group in optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["share"]
     return rate
+
+
+def _groups(network: nn.Module, config: TrainConfig) -> list[dict[str, Any]]:
+    """Return all parameters by the share of the learning rate that they get: the encoder of a lens may get less."""
+    encoder = list(network.analyser.encoder.parameters()) if isinstance(network, Lens) else []
+    own = {id(parameter) for parameter in encoder}
+    rest = [parameter for parameter in network.parameters() if id(parameter) not in own]
+    groups = [{"params": rest, "share": 1.0}, {"params": encoder, "share": config.encoder_rate}]
+    return [group for group in groups if group["params"]]
 
 
 def _descend(optimizer: torch.optim.Adam, loss: Tensor) -> None:

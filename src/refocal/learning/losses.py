@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 SCALES = 4  # at which the gradients of a disparity are compared
 FLAT = 0.1  # deviation of a disparity, in units of focus, that counts as hardly any
@@ -28,6 +29,27 @@ def lsgan_generator(fake: Tensor) -> Tensor:
 def l1(image: Tensor, target: Tensor) -> Tensor:
     """Mean absolute difference; float32 even of bfloat16 features, whose mean would keep 3 digits."""
     return (image - target).abs().mean(dtype=torch.float32)
+
+
+def dissimilarity(image: Tensor, target: Tensor) -> Tensor:
+    """1 - SSIM, mean over pixels and channels (Wang et al., TIP 2004, eq. 13), in Gaussian windows of deviation 1.5.
+
+    Parameters
+    ----------
+    image, target : tensor
+        (N, C, H, W) in [-1, 1], at least 11 px either way; what a window would need beyond the border isn't looked at.
+    """
+    x, y = image.float(), target.float()
+    channels = x.shape[1]
+    places = torch.arange(-5, 6, device=x.device, dtype=x.dtype)
+    bell = torch.exp(-places.square() / (2 * 1.5**2))
+    bell = (bell / bell.sum()).expand(5 * channels, 1, 1, 11)
+    seen = torch.cat([x, y, x * x, y * y, x * y], 1)
+    seen = F.conv2d(F.conv2d(seen, bell, groups=5 * channels), bell.transpose(2, 3), groups=5 * channels)
+    a, b, aa, bb, ab = torch.split(seen, channels, 1)
+    c1, c2 = (2 * 0.01) ** 2, (2 * 0.03) ** 2  # of a range of 2
+    alike = (2 * a * b + c1) * (2 * (ab - a * b) + c2) / ((a * a + b * b + c1) * (aa - a * a + bb - b * b + c2))
+    return 1 - alike.mean()
 
 
 def perceptual(features: Sequence[Tensor], wanted: Sequence[Tensor]) -> Tensor:

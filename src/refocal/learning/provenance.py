@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from refocal.learning.checkpoints import Run
+from refocal.learning.config import TrainConfig
 from refocal.learning.dataset import Crops, digest
-from refocal.learning.gan import TrainConfig
 
 
 def about(crops: Crops, config: TrainConfig, run: Run) -> dict[str, Any]:

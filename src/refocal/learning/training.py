@@ -13,8 +13,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from refocal.learning.checkpoints import Run, fingerprint, load_checkpoint, save_beside, save_checkpoint
+from refocal.learning.config import TrainConfig
 from refocal.learning.dataset import Crops, Example
-from refocal.learning.gan import TrainConfig, build_run, choose_device, gan_step, set_learning_rate
+from refocal.learning.gan import build_run, choose_device, gan_step, set_learning_rate
 from refocal.learning.provenance import about
 from refocal.learning.rendered import Rendered, textures_of
 from refocal.learning.sampling import IndexBatches

@@ -4,6 +4,7 @@ import math
 import os
 import warnings
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -69,16 +70,15 @@ class Refocuser:
         options: dict[str, Any] = {"threads": threads, "providers": providers, "require_gpu": require_gpu}
         self._session = open_session(self.model, **options)
         self.metadata, self._conventions = read_metadata(self._session, self.model)
-        self._halves = {
-            part: self._half(part, options)
-            for part in ("analyse", "render")
-            if part_of(self.model, "analyse").is_file() and part_of(self.model, "render").is_file()
-        }
+        halves = {part: part_of(self.model, part) for part in ("analyse", "render")}
+        there = all(
+            path.is_file() and path.stat().st_size for path in halves.values()
+        )  # empty: the stage export's "none"
+        self._halves = {part: self._half(path, part, options) for part, path in halves.items()} if there else {}
         self._tile, self._overlap = tile, overlap
         self._warned = False
 
-    def _half(self, part: str, options: Mapping[str, Any]) -> tuple[Any, Conventions]:
-        path = part_of(self.model, part)
+    def _half(self, path: Path, part: str, options: Mapping[str, Any]) -> tuple[Any, Conventions]:
         session = open_session(path, **options)
         metadata, conventions = read_metadata(session, path, part)
         if metadata.get("weights") != self.metadata.get("weights"):

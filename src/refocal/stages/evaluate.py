@@ -2,20 +2,17 @@
 
 import json
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 
 from rich.progress import track
 
 from refocal.judging.baselines import Method, Oracle, fit_gaussian, identity
-from refocal.judging.report import by_focus, by_scene, rank, report
-from refocal.judging.scores import SceneScores
+from refocal.judging.report import by_focus, by_scene, report
 from refocal.judging.scoring import score_scene
-from refocal.judging.sheets import scene_sheet
+from refocal.judging.sheets import write_sheets
 from refocal.judging.ways import ways_in
 from refocal.optics.scenes import Scene, read_manifest, read_scenes
 from refocal.params import Evaluate, read_params
-from refocal.photo.images import write_image
 from refocal.photo.refocuser import Refocuser
 from refocal.stages import run
 
@@ -29,7 +26,9 @@ def main() -> None:
     scenes = {split: found for split in params.splits if (found := judged(read_scenes(SCENES, split)))}
     if not scenes:  # one part alone may be empty: k-fold of few scenes has no validation part
         raise ValueError(f"{SCENES} holds no scene of the parts {', '.join(params.splits)} to evaluate on")
-    methods = methods_of(params)
+    ours = model(OURS, params)
+    methods = methods_of(ours, params)
+    shown = {name: methods[name] for name in ("refocal", "gaussian", "oracle")}
     folders = {folder: folder.with_name(f".{folder.name}.partial") for folder in (PLOTS, PICTURES)}
     for partial in folders.values():
         shutil.rmtree(partial, ignore_errors=True)
@@ -40,7 +39,8 @@ def main() -> None:
         metrics[split] = report(scores, ours="refocal", resamples=params.bootstrap, seed=params.seed)
         for name, table in (by_focus(scores) | {"by_scene": by_scene(scores)}).items():
             (folders[PLOTS] / f"{split}_{name}.csv").write_text(table, encoding="utf-8")
-        write_sheets(folders[PICTURES], split, {scene.name: scene for scene in members}, scores, methods)
+        analyse = ours.analyse if ours.finds_depth else None
+        write_sheets(folders[PICTURES], split, {scene.name: scene for scene in members}, scores, shown, analyse)
     for folder, partial in folders.items():
         shutil.rmtree(folder, ignore_errors=True)
         partial.rename(folder)
@@ -49,9 +49,9 @@ def main() -> None:
     written.rename(METRICS)
 
 
-def methods_of(params: Evaluate) -> dict[str, Method]:
+def methods_of(ours: Refocuser, params: Evaluate) -> dict[str, Method]:
     """Return what is compared, by name: the exported models, and the baselines."""
-    methods = ways_in(model(OURS, params))
+    methods = ways_in(ours)
     if ORIGINAL.exists():
         methods["original"] = ways_in(model(ORIGINAL, params))["refocal"]
     recipe = read_manifest(SCENES).get("recipe", {})  # of the stage stack; other makers' scenes may have none
@@ -71,20 +71,6 @@ def judged(scenes: list[Scene]) -> list[Scene]:
 def model(path: Path, params: Evaluate) -> Refocuser:
     """Open an ONNX file: the very file that is served, through the very door."""
     return Refocuser(path, tile=params.tile, threads=params.threads)
-
-
-def write_sheets(
-    folder: Path, split: str, scenes: Mapping[str, Scene], scores: list[SceneScores], methods: Mapping[str, Method]
-) -> None:
-    """Write the contact sheets of the scenes with the best, the median and the worst ssim."""
-    shown = {name: methods[name] for name in ("refocal", "gaussian", "oracle")}
-    for place, found in rank(scores, "refocal", "ssim").items():
-        own = found.seen("refocal")
-        figures = ", ".join(f"{name} {own[name]:.3f}" for name in ("psnr", "ssim", "defocus_r"))
-        title = f"{split}, {place} in ssim: {found.scene} (refocal: {figures})"
-        write_image(
-            folder / f"{split}_{place}.png", scene_sheet(scenes[found.scene], shown, ours="refocal", title=title)
-        )
 
 
 if __name__ == "__main__":

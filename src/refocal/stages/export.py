@@ -1,9 +1,13 @@
-"""Stage export: models/generator.pt -> models/refocal.onnx. `python -m refocal.stages.export`."""
+"""Stage export: models/generator.pt -> models/refocal.onnx and its halves. `python -m refocal.stages.export`.
+
+A generator without halves leaves two empty files: DVC wants every output of a stage to be there.
+"""
 
 from pathlib import Path
 
 from refocal.learning.exporting import export
 from refocal.params import read_params
+from refocal.photo.session import part_of
 from refocal.stages import run
 
 
@@ -14,6 +18,8 @@ def main() -> None:
     differences = export(
         Path("models/generator.pt"), output, opset=params.export.opset, tolerance=params.export.tolerance
     )
+    for half in (part_of(output, part) for part in ("analyse", "render")):
+        half.touch()
     sizes = ", ".join(f"{difference:.1e} at {size}" for size, difference in differences.items())
     print(f"{output}: {output.stat().st_size / 1e6:.1f} MB, largest difference from torch {sizes}")
 

@@ -1,4 +1,7 @@
-"""Stage train: scenes/ -> models/generator.pt, with curves and pictures in dvclive/."""
+"""Stage train: scenes/ -> models/generator.pt, with curves and pictures in dvclive/. `python -m refocal.stages.train`.
+
+Stopped by Ctrl-C or SIGTERM it puts the run aside and goes on from there when called again.
+"""
 
 import shutil
 import time
@@ -6,11 +9,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from dvclive.live import Live
+import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from refocal.learning.gan import LossConfig, TrainConfig
+from refocal.learning.config import LossConfig, TrainConfig
 from refocal.learning.networks.lens import LensConfig
 from refocal.learning.networks.patchgan import PatchGANConfig
 from refocal.learning.networks.unet import UNetConfig
@@ -19,6 +23,8 @@ from refocal.optics.scenes import read_scenes
 from refocal.params import Train, read_params
 from refocal.stages import run
 
+Log = Callable[[str, float, int], None]
+LogImage = Callable[[str, NDArray[np.uint8], int], None]
 LINE_EVERY = 10.0  # seconds, where no one watches a terminal
 
 
@@ -54,26 +60,38 @@ def shown(name: str) -> Iterator[Callable[[int, int, float], None]]:
         yield tell
 
 
-def main() -> None:
-    """Train, or go on with what a stopped run left in checkpoints/train."""
-    params = read_params()
-    checkpoints = Path("checkpoints/train")
+@contextmanager
+def curves() -> Iterator[tuple[Log, LogImage | None]]:
+    """Take losses, scores and pictures to dvclive/; without DVCLive, as on a borrowed GPU, print the numbers."""
+    try:
+        from dvclive.live import Live
+    except ImportError:
+        yield lambda name, value, step: print(f"train: {name} {value:.5g} at step {step}", flush=True), None
+        return
     # dvc.yaml declares the plots, and DVC saves experiments: DVCLive only writes. What a stopped run logged is logged
     # again from its checkpoint, since DVC empties a stage's outputs before it runs.
-    with Live("dvclive", save_dvc_exp=False, dvcyaml=None) as live, shown("train") as progress:
+    with Live("dvclive", save_dvc_exp=False, dvcyaml=None) as live:
 
         def log(name: str, value: float, step: int) -> None:
             live.step = step
             live.log_metric(name, value)
             live.make_summary()
 
+        yield log, lambda name, pixels, step: live.log_image(f"{name}/{step:07d}.png", pixels)
+
+
+def main() -> None:
+    """Train, or go on with what a stopped run left in checkpoints/train."""
+    params = read_params()
+    checkpoints = Path("checkpoints/train")
+    with curves() as (log, log_image), shown("train") as progress:
         train(
             read_scenes(Path("scenes")),
             train_config(params.train),
             checkpoint_dir=checkpoints,
             output=Path("models/generator.pt"),
             log=log,
-            log_image=lambda name, pixels, step: live.log_image(f"{name}/{step:07d}.png", pixels),
+            log_image=log_image,
             progress=progress,
         )
     shutil.rmtree(checkpoints, ignore_errors=True)

@@ -66,6 +66,11 @@ class Analyser(nn.Module):
             raise ValueError(f"imagenet = {path}: only the encoder efficientnet_lite0 starts from weights of ImageNet")
         cast("EfficientNetLite", self.encoder).load_imagenet(path)
 
+    def freeze(self) -> None:
+        """Keep what the encoder's first stages learnt of ImageNet, where it started there."""
+        if isinstance(self.encoder, EfficientNetLite):
+            self.encoder.freeze()
+
     def forward(self, photo: Tensor) -> Tensor:
         """(N, 3, H, W) in [-1, 1] -> (N, 1, H, W) in [-1, 1]."""
         features = [enter(found) for enter, found in zip(self.enter, self.encoder(photo), strict=True)]

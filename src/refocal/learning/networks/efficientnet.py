@@ -75,6 +75,10 @@ class EfficientNetLite(nn.Module):
         except Exception as error:  # what torch raises for a damaged or foreign file has no class of its own
             line = " ".join(f"{type(error).__name__}: {error}".split())[:200]
             raise ValueError(f"{path} holds no weights of EfficientNet-Lite0 ({line})") from error
+        self.freeze()
+
+    def freeze(self) -> None:
+        """Keep the stem and the first `FROZEN` stages as they are from now on."""
         for early in (self.stem, *self.stages[:FROZEN]):
             early.requires_grad_(False)
 
