@@ -50,8 +50,9 @@ format: $(READY)  ## let ruff format and fix what it can
 	ruff format .
 	ruff check --fix .
 
-bench: $(READY)  ## time the kernels beside the alternatives, in one run
+bench: $(READY)  ## time the kernels beside the alternatives, and the model
 	python benchmarks/shiftadd.py
+	python benchmarks/refocusing.py
 
 gate: $(READY)  ## compare the metrics with revision BASE (default main); fail on a regression or a stale lock
 	python -m refocal.stages.gate --base $(BASE)
