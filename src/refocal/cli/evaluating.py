@@ -6,13 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from refocal.cli.options import Force, check_new, followed, output_folder
+from refocal.cli.photos import Model
 
 if TYPE_CHECKING:
     from refocal.optics.scenes import Scene
 
-Model = Annotated[
-    Path | None, typer.Option(help="ONNX file (default: REFOCAL_MODEL, models/refocal.onnx, or the released weights).")
-]
 Data = Annotated[Path, typer.Option(help="Folder: a light field, focal stack or set of RGB-D pairs a subfolder.")]
 Output = Annotated[
     Path | None, typer.Option("--output", "-o", help="Write all figures there too, each scene's among them, as JSON.")
@@ -67,8 +65,8 @@ def evaluate(
             methods = ways_in(refocuser) | {"identity": identity, "gaussian": gaussian, "oracle": Oracle()}
             scores = [score_scene(scene, methods) for scene in followed(list(judged.values()), "Judging")]
             metrics["test"] = report(scores, ours="refocal", resamples=2000, seed=0)
-            analyse = refocuser.analyse if refocuser.finds_depth else None
             if drawn is not None:
+                analyse = refocuser.analyse if refocuser.finds_depth else None
                 write_sheets(drawn, "test", judged, scores, methods, analyse)
         depth = depth_scores(refocuser, scenes)
     typer.echo(tables(metrics) if metrics else "no light field or focal stack: nothing to refocus against")
