@@ -23,7 +23,6 @@ PRESETS = [
         r"`(\w+)`: [^\n]*\n(?:[^\n]+\n)*\n((?:    [^\n]+\n)+)", (ROOT / "README.md").read_text(encoding="utf-8")
     )
 ]
-KNOWING = ("lens", "fine_tune")  # presets of the generator that knows optics
 LINES = [(name, line) for name, lines in PRESETS for line in lines]
 
 
@@ -52,18 +51,25 @@ def test_params_yaml_names_every_parameter_and_no_other() -> None:
 
 
 def test_the_readme_documents_the_presets() -> None:
-    assert [name for name, _ in PRESETS] == ["depthfield", "pix2pix", "lens", "fine_tune"]
+    assert [name for name, _ in PRESETS] == ["depthfield", "pix2pix", "lens"]
 
 
-@pytest.mark.parametrize(("name", "line"), [entry for entry in LINES if entry[0] not in KNOWING])
+@pytest.mark.parametrize(("name", "line"), [entry for entry in LINES if entry[0] != "lens"])
 def test_a_preset_of_the_readme_is_allowed_and_has_the_description_s_schedule(name: str, line: str) -> None:
     train = Params.model_validate(with_settings(line)).train
+    assert (train.network, train.init, train.zoom, train.losses.ssim, train.losses.disparity) == (
+        "unet",
+        None,
+        None,
+        0,
+        0,
+    )
     assert (train.epochs, train.epochs_decay, train.batch, train.crop) == (100, 100, 12, 256)
     assert (train.learning_rate, train.betas) == (2e-4, (0.5, 0.999))
     assert (train.losses.l1 == 100) == (name == "pix2pix") == (train.losses.perceptual == 0)
 
 
-@pytest.mark.parametrize("line", [line for name, line in LINES if name in KNOWING])
+@pytest.mark.parametrize("line", [line for name, line in LINES if name == "lens"])
 def test_the_preset_lens_is_allowed_and_builds_a_lens_that_fits_its_crop(line: str) -> None:
     config = train_config(Params.model_validate(with_settings(line)).train)
     run = build_run(replace(config, init=None, imagenet=None), torch.device("cpu"))

@@ -67,7 +67,6 @@ class LensParams(Section):
     planes: Annotated[int, Field(ge=2)] = 16
     refiner: Annotated[int, Field(ge=0)] = 16
     pupil: Literal["circular", "square"] = "circular"
-    pupil_scale: Annotated[float, Field(gt=0)] = 1.15
     highlights: Annotated[float, Field(ge=1)] = 1
     encoder: Literal["plain", "efficientnet_lite0"] = "plain"
 

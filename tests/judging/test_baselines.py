@@ -17,7 +17,7 @@ FOCUS, FRACTIONS = (-1.0, 0.0, 1.0), (0.2, 0.0, 0.071)
 
 @pytest.fixture(scope="module")
 def blurred(tmp_path_factory: pytest.TempPathFactory) -> list[Scene]:
-    """Return scenes of different aperture whose slices are their photo, blurred by FRACTIONS of it."""
+    """Return scenes of different aperture whose slices are their photo, blurred by FRACTIONS of the lens's."""
     root = tmp_path_factory.mktemp("blurred")
     for number, aperture in enumerate((6.0, 14.0)):
         photo = np.random.default_rng(number).integers(0, 256, (60, 64, 3), np.uint8)
@@ -25,7 +25,7 @@ def blurred(tmp_path_factory: pytest.TempPathFactory) -> list[Scene]:
             root,
             f"scene{number}",
             photo=photo,
-            stack=np.stack([blur(photo, fraction * aperture) for fraction in FRACTIONS]),
+            stack=np.stack([blur(photo, fraction * aperture * 5 / 4) for fraction in FRACTIONS]),
             disparity=np.zeros((60, 64)),
             focus=FOCUS,
             trained=(True, True, True),
@@ -46,7 +46,7 @@ def test_the_fit_finds_the_blur_whatever_the_aperture(blurred: list[Scene]) -> N
 
 def test_the_gaussian_blurs_by_its_level_and_in_between_by_interpolation(blurred: list[Scene]) -> None:
     gaussian = Gaussian((-1.0, 0.0, 1.0), (0.2, 0.0, 0.1))
-    photo, aperture = blurred[1].photo(), blurred[1].aperture
+    photo, aperture = blurred[1].photo(), 14.0 * 5 / 4
     for focus, fraction in ((-1.0, 0.2), (-0.5, 0.1), (0.0, 0.0), (0.5, 0.05), (1.0, 0.1)):
         assert np.array_equal(gaussian(blurred[1], focus), blur(photo, fraction * aperture))
 

@@ -27,7 +27,7 @@ def test_an_epoch_visits_every_trained_level_of_every_training_scene_equally_oft
     assert len(crops) == 2 * sum(TRAINED) * 3
     for epoch in (0, 1, 5):
         seen = [tuple(crops[epoch * len(crops) + i].sigma.tolist()) for i in range(len(crops))]
-        wanted = [(focus, s.aperture) for s in scenes[:2] for focus, t in zip(FOCUS, TRAINED, strict=True) if t] * 3
+        wanted = [(focus, s.lens_aperture) for s in scenes[:2] for focus, t in zip(FOCUS, TRAINED, strict=True) if t] * 3
         assert sorted(seen) == sorted(wanted)
 
 
@@ -103,7 +103,7 @@ def test_centre_crops_are_the_middle(scenes: list[Scene]) -> None:
     assert torch.equal(disparities, torch.zeros(sum(TRAINED), 1, 16, 16))
     assert real.all()
     assert photos.shape == targets.shape == (sum(TRAINED), 3, 16, 16)
-    assert sigmas.tolist() == [[-1, 6], [0, 6], [1, 6]]
+    assert sigmas.tolist() == [[-1, 7.5], [0, 7.5], [1, 7.5]]  # the lens of 5 x 5 views
     middle = np.array(scenes[2].stack())[2, 12:28, 16:32].transpose(2, 0, 1)
     assert torch.equal((targets[1] * 255).round().byte(), torch.from_numpy(middle.copy()))
 
@@ -120,7 +120,7 @@ def test_zoomed_crops_are_resized_and_so_is_their_blur(scenes: list[Scene], inde
     """A square of half to all of the short side, 40 px, becomes 16 px: the aperture in pixels shrinks with it."""
     crop = Crops(scenes[:1], crop=16, seed=0, zoom=0.5)[index]
     assert crop.photo.shape == crop.target.shape == (3, 16, 16)
-    assert scenes[0].aperture * 16 / 40 <= crop.sigma[1] <= scenes[0].aperture * 16 / 20
+    assert scenes[0].lens_aperture * 16 / 40 <= crop.sigma[1] <= scenes[0].lens_aperture * 16 / 20
     assert torch.allclose(crop.target, crop.photo * (0.75 - 0.25 * crop.sigma[0]), atol=1 / 255)
 
 
@@ -161,7 +161,7 @@ def test_jitter_changes_photo_and_target_alike_and_stays_in_range(scenes: list[S
 def test_centre_crops_may_be_the_whole_made_smaller(scenes: list[Scene]) -> None:
     photos, targets, sigmas, *_ = centre_crops(trained_pairs(scenes, "validation"), 20, whole=True)
     assert photos.shape == targets.shape == (sum(TRAINED), 3, 20, 20)
-    assert sigmas.tolist() == [[-1, 3], [0, 3], [1, 3]]  # 6 px of 40
+    assert sigmas.tolist() == [[-1, 3.75], [0, 3.75], [1, 3.75]]  # 7.5 px of 40
     middle = scenes[2].photo()[:, 4:44].astype(float).reshape(20, 2, 20, 2, 3).mean((1, 3)) / 255
     assert np.abs(photos[0].permute(1, 2, 0).numpy() - middle)[2:-2, 2:-2].mean() < 0.08  # noise of 0.2
 

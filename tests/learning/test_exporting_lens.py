@@ -77,6 +77,24 @@ def test_the_halves_one_after_the_other_are_the_whole(folder: Path, size: tuple[
     np.testing.assert_allclose(none, photo, atol=1e-5)
 
 
+@pytest.mark.parametrize("focus", [-1.0, 0.1, 1.0])
+@pytest.mark.parametrize("aperture", [0.0, 3.0, 30.0, 90.0])
+def test_the_half_that_renders_does_what_the_network_does_from_no_blur_to_the_widest(
+    folder: Path, focus: float, aperture: float
+) -> None:
+    lens = Lens(TINY, SCALE).eval()
+    lens.load_state_dict(torch.load(folder / "generator.pt", weights_only=True)["state"])
+    random = np.random.default_rng(4)
+    photo = random.random((1, 3, 48, 64), dtype=np.float32)
+    disparity = random.uniform(-1, 1, (1, 1, 48, 64)).astype(np.float32)
+    given = [torch.from_numpy(photo) * 2 - 1, torch.from_numpy(disparity), torch.tensor([[focus, aperture / SCALE]])]
+    with torch.inference_mode():
+        wanted = (lens.render(*given).numpy() + 1) / 2
+    numbers = {"focus": np.full(1, focus, np.float32), "aperture": np.full(1, aperture, np.float32)}
+    made = run(folder / "lens.render.onnx", {"photo": photo, "disparity": disparity, **numbers})
+    np.testing.assert_allclose(made, wanted, atol=2e-5)
+
+
 def test_the_front_door_takes_the_halves(folder: Path) -> None:
     """A photo no larger than what the network looks at comes out as by the whole."""
     refocuser = Refocuser(folder / "lens.onnx", providers=CPU)

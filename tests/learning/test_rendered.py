@@ -156,7 +156,7 @@ def test_refocusing_keeps_the_light(seed: int, focus: float) -> None:
 
 @pytest.mark.parametrize("views", [5, 7, 9])
 def test_the_pupil_is_that_of_the_light_fields(views: int) -> None:
-    wanted = (np.argwhere(pupil_mask((views, views))) - views // 2) / (views // 2)
+    wanted = (np.argwhere(pupil_mask((views, views))) - views // 2) / (views / 2)  # each a piece of it
     assert np.allclose(pupil(views), wanted)
 
 

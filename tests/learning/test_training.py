@@ -111,9 +111,9 @@ def test_the_file_says_what_it_was_made_of(scenes: list[Scene], tmp_path: Path) 
     about = json.loads(json.dumps(content["about"]))
     assert content["network"] == "unet"
     assert UNetConfig(**content["config"]) == TINY.unet
-    assert content["aperture_scale"] == 5  # 4, 5, 6 px
-    assert about["aperture_fraction"] == pytest.approx(5 / 48)
-    assert about["aperture_range"] == [4, 6]
+    assert content["aperture_scale"] == 6.25  # 4, 5, 6 px, of 5 x 5 views
+    assert about["aperture_fraction"] == pytest.approx(6.25 / 48)
+    assert about["aperture_range"] == [5, 7.5]
     assert about["training_data"]["scenes"] == 3
     assert about["training_data"]["levels"] == [-1, 0, 1]
     assert about["training_data"]["images"] == 36

@@ -28,10 +28,10 @@ def sparse(step: float) -> tuple[LightField, np.ndarray]:
     return LightField(views, np.ones((3, 3), bool), "square"), square
 
 
-def test_layers_get_their_disparity_and_the_aperture_is_the_views() -> None:
+def test_layers_get_their_disparity_and_the_aperture_is_the_lens_s() -> None:
     views, truth = layered(0)
     depth = find_depth(LightField(views, np.ones((5, 5), bool), "layers"), FocusRange(-1, 1))
-    assert depth.aperture == 8
+    assert depth.aperture == 10  # of the lens: 5 pieces of a pupil, 2 px each
     assert depth.source == "plane sweep of 25 views"
     np.testing.assert_array_equal(depth.photo, views[2, 2])
     inner = np.s_[8:-8, 8:-8]

@@ -8,7 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from refocal.optics.scenes import DISPARITY, MANIFEST, PHOTO, SCENE, STACK, read_scenes, write_manifest, write_scene
+from refocal.optics.scenes import (
+    DISPARITY,
+    MANIFEST,
+    PHOTO,
+    SCENE,
+    STACK,
+    lens_aperture,
+    read_scenes,
+    write_manifest,
+    write_scene,
+)
+from refocal.optics.shiftadd import pupil_mask
 
 FOCUS = (-1.0, 0.0, 0.5)
 
@@ -57,6 +68,20 @@ def test_pictures_are_memory_mapped(root: Path) -> None:
     for array in (read_scenes(root)[0].photo(), read_scenes(root)[0].stack(), read_scenes(root)[0].disparity()):
         assert isinstance(array, np.memmap)
         assert not array.flags.writeable
+
+
+@pytest.mark.parametrize("views", [5, 7, 9, 15])
+def test_the_lens_aperture_is_that_of_a_disk_that_blurs_as_the_views_do(views: int) -> None:
+    """The spread of the views' places, over the aperture, beside that of a full disk: diameter^2 / 16."""
+    steps = np.argwhere(pupil_mask((views, views))) - (views - 1) / 2
+    spread = np.var(steps[:, 0] / (views - 1))
+    assert spread == pytest.approx(lens_aperture(1.0, (views, views)) ** 2 / 16, rel=0.08)
+    assert spread > 1.1 / 16  # more than a disk as wide as the aperture has
+
+
+def test_one_view_has_the_lens_s_own_aperture_and_a_scene_that_of_its_grid(root: Path) -> None:
+    assert lens_aperture(3.0, (1, 1)) == 3
+    assert read_scenes(root)[0].lens_aperture == pytest.approx(7.5 * 7 / 6)
 
 
 def test_one_part_is_read_alone(root: Path) -> None:

@@ -110,10 +110,10 @@ def test_within_the_limit_the_renderer_is_asked_once_for_the_whole() -> None:
     assert asked[1:] == [((181, 240, 3), 150), ((91, 120, 3), 75), ((46, 60, 3), 37.5)]
 
 
-def test_a_model_tells_its_limit_and_pupil_and_the_widest_blur_in_the_picture_counts(
+def test_a_model_tells_its_limit_and_the_widest_blur_in_the_picture_counts(
     tmp_path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = PROPS | {"blur_limit": "30", "config": '{"pupil_scale": 1.2}'}
+    told = PROPS | {"blur_limit": "30"}
     seen: list[dict] = []
 
     def spy(pixels: NDArray, *_: object, **options: object) -> NDArray:
@@ -126,4 +126,4 @@ def test_a_model_tells_its_limit_and_pupil_and_the_widest_blur_in_the_picture_co
     disparity[3, 4] = -0.5
     for props in (told, PROPS):
         Refocuser(write_lens_models(tmp_path / "lens.onnx", props), threads=1).render(photo, disparity, 0.5, 100)
-    assert [(one["widest"], one["limit"]) for one in seen] == [(pytest.approx(60), 30), (pytest.approx(50), 48)]
+    assert [(one["widest"], one["limit"]) for one in seen] == [(pytest.approx(50), 30), (pytest.approx(50), 48)]

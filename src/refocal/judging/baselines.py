@@ -22,8 +22,8 @@ from refocal.photo.images import as_photo, to_linear, to_srgb
 T = TypeVar("T", bound=np.generic)
 Method = Callable[[Scene, float], Pixels]
 
-# Candidates for sigma / aperture, denser where blur is small. A disk as wide as the aperture, which is the largest blur
-# that a scene has, has the standard deviation aperture / 4 along each axis: beyond .35 no level can want it.
+# Candidates for sigma / lens aperture, denser where blur is small. A disk as wide as the aperture, which is the largest
+# blur that a scene has, has the standard deviation aperture / 4 along each axis: beyond .35 no level can want it.
 KNOTS = (-1.0, -0.5, 0.0, 0.5, 1.0)
 FRACTIONS = 0.35 * np.linspace(0, 1, 25) ** 1.5
 
@@ -59,7 +59,7 @@ class Gaussian:
     focus
         The levels that it was fitted on, rising.
     fraction
-        Sigma of each, as a fraction of the scene's aperture, so that scenes of small and large blur share it.
+        Sigma of each, as a fraction of the scene's lens aperture, so that scenes of small and large blur share it.
     """
 
     focus: tuple[float, ...]
@@ -67,7 +67,7 @@ class Gaussian:
 
     def __call__(self, scene: Scene, focus: float) -> Pixels:
         """Blur the photo of a scene; between levels sigma is interpolated."""
-        sigma = float(np.interp(focus, self.focus, self.fraction)) * scene.aperture
+        sigma = float(np.interp(focus, self.focus, self.fraction)) * scene.lens_aperture
         return blur(scene.photo(), sigma)
 
 
@@ -114,7 +114,7 @@ def _log_errors(scene: Scene) -> NDArray[np.float64]:
     photo, stack = scene.photo(), scene.stack()
     errors = np.empty((len(stack), len(FRACTIONS)))
     for column, fraction in enumerate(FRACTIONS):
-        blurred = crop(blur(photo, float(fraction) * scene.aperture), scene.border).astype(np.float32)
+        blurred = crop(blur(photo, float(fraction) * scene.lens_aperture), scene.border).astype(np.float32)
         for row, truth in enumerate(stack):
             errors[row, column] = np.mean((blurred - crop(truth, scene.border)) ** 2) / 255**2
     return np.asarray(np.log(np.maximum(errors, ROUNDING)))

@@ -46,15 +46,15 @@ def ways_in(refocuser: Refocuser) -> dict[str, Method]:
 
     def alone(scene: Scene, focus: float) -> Pixels:
         if refocuser.finds_depth:
-            return refocuser.render(scene.photo(), analysed(scene), focus, scene.aperture)
-        return refocuser(scene.photo(), focus, aperture=scene.aperture)
+            return refocuser.render(scene.photo(), analysed(scene), focus, scene.lens_aperture)
+        return refocuser(scene.photo(), focus, aperture=scene.lens_aperture)
 
     def with_disparity(scene: Scene, focus: float) -> Pixels:
-        return refocuser.render(scene.photo(), told(scene), focus, scene.aperture)
+        return refocuser.render(scene.photo(), told(scene), focus, scene.lens_aperture)
 
     def between(scene: Scene, focus: float) -> Pixels:
         photo, disparity = fused(scene)
-        return refocuser.render(photo, disparity, focus, scene.aperture)
+        return refocuser.render(photo, disparity, focus, scene.lens_aperture)
 
     if not refocuser.finds_depth:
         return {"refocal": alone}

@@ -130,7 +130,7 @@ class Crops(Dataset[Example]):
             focus, aperture = random.uniform(-1, 1), self.crop * float(random.uniform(*RENDERED_APERTURE))
             target = photo[place]
         else:
-            focus, aperture = scene.focus[level], scene.aperture * self.crop / side
+            focus, aperture = scene.focus[level], scene.lens_aperture * self.crop / side
             target = stack[level][place]
         look = _look(random, self.jitter)
         return Example(
@@ -175,7 +175,7 @@ def centre_crops(pairs: Sequence[Pair], crop: int, *, whole: bool = False) -> Ex
         side = min(photo.shape[:2]) if whole else crop
         top, left = (photo.shape[0] - side) // 2, (photo.shape[1] - side) // 2
         place = slice(top, top + side), slice(left, left + side)
-        focus, aperture = (scene.focus[level], scene.aperture * crop / side) if level >= 0 else (0.0, 0.0)
+        focus, aperture = (scene.focus[level], scene.lens_aperture * crop / side) if level >= 0 else (0.0, 0.0)
         example = Example(
             resized(_as_tensor(photo[place], mirrored=False), crop),
             resized(_as_tensor((stack[level] if level >= 0 else photo)[place], mirrored=False), crop),

@@ -20,8 +20,8 @@ def about(crops: Crops, config: TrainConfig, run: Run) -> dict[str, Any]:
     """
     scenes, kept = crops.scenes, run.kept
     lenses = [scene for scene in scenes if scene.kind != "rgbd"] or scenes
-    apertures = [scene.aperture for scene in lenses]
-    fractions = [scene.aperture / max(scene.photo().shape) for scene in lenses]
+    apertures = [scene.lens_aperture for scene in lenses]
+    fractions = [scene.lens_aperture / max(scene.photo().shape) for scene in lenses]
     return {
         "aperture_fraction": float(np.median(fractions)),
         "aperture_range": [min(apertures), max(apertures)],

@@ -214,10 +214,13 @@ def refocus(layers: Layers, sigma: Tensor, crop: int, views: int) -> Tensor:
 
 
 def pupil(views: int) -> list[tuple[float, float]]:
-    """Return where the views of a grid lie in the pupil, down and right in [-1, 1]: those that a round one fills."""
+    """Return where the views of a grid lie in the pupil, down and right in [-1, 1]: those that a round one fills.
+
+    Each view is a piece of the pupil: the outer ones end at its rim.
+    """
     middle = (views - 1) / 2
     places = [(row - middle, column - middle) for row in range(views) for column in range(views)]
-    return [(down / middle, right / middle) for down, right in places if math.hypot(down, right) <= views / 2]
+    return [(2 * down / views, 2 * right / views) for down, right in places if math.hypot(down, right) <= views / 2]
 
 
 def _view(layers: Layers, sigma: Tensor, crop: int, right: float, down: float) -> Tensor:

@@ -102,7 +102,9 @@ def train(
         jitter=config.jitter,
     )
     looks = looks_of(scenes, config.crop, whole=config.zoom is not None, lens=config.network == "lens")
-    scale = float(np.median([scene.aperture for scene in crops.scenes if scene.kind != "rgbd"] or [config.crop / 32]))
+    scale = float(
+        np.median([scene.lens_aperture for scene in crops.scenes if scene.kind != "rgbd"] or [config.crop / 32])
+    )
     run = build_run(config, device, scale)
     folder = Path(checkpoint_dir)
     mark = fingerprint({key: value for key, value in asdict(config).items() if key not in NO_EFFECT}, scenes)

@@ -18,6 +18,7 @@ from scipy.ndimage import gaussian_filter, maximum_filter, median_filter, minimu
 from refocal.optics.edges import guided, spread
 from refocal.optics.focus import FocusRange, aperture_of, find_range, plane_sweep, refined_minimum
 from refocal.optics.lightfield import LightField
+from refocal.optics.scenes import lens_aperture
 from refocal.optics.sweep import add_differences, planes_between, reference_view
 from refocal.photo.disparity import Depth
 from refocal.photo.images import LUMA, as_photo
@@ -50,7 +51,7 @@ def find_depth(light_field: LightField, focus_range: FocusRange | None = None) -
     Returns
     -------
     Depth
-        Its disparity is in units of focus; its `aperture` that of shift-and-add of these views.
+        Its disparity is in units of focus; its `aperture` is that of the lens that the views stand for.
 
     Raises
     ------
@@ -74,7 +75,8 @@ def find_depth(light_field: LightField, focus_range: FocusRange | None = None) -
     found = refined_minimum(cost, slopes)[0].clip(low, high)
     disparity = np.clip(focus_range.focus(filled(found, confidence, photo, UNSURE[0], SURE[0])), -1, 1)
     source = f"plane sweep of {int(mask.sum())} views"
-    return Depth(view, disparity.astype(np.float32), source, aperture_of(field.grid, focus_range))
+    aperture = lens_aperture(aperture_of(field.grid, focus_range), field.grid)
+    return Depth(view, disparity.astype(np.float32), source, aperture)
 
 
 def filled(disparity: Plane, confidence: Plane, photo: Plane, unsure: float, sure: float) -> Plane:

@@ -34,10 +34,8 @@ WIDEST = 0.1  # of the long side: the largest aperture that is tried
 PRIOR = 0.03  # beside 1, the power of an unblurred photo, at half the highest frequency
 NOISE = 2e-5  # of the squared light: differences below tell nothing
 FINE = 8  # samples a pixel and direction, of a disk
-UNSURE, SURE = (
-    0.3,
-    0.7,
-)  # confidence below which disparity is that of the surroundings, from which it is the pixel's own
+# Confidence: below the first the disparity is that of the surroundings, from the second on it is the pixel's own.
+UNSURE, SURE = 0.3, 0.7
 REACH, STOP = 0.08, 0.1  # of filling: of the long side; colour difference that stops it
 CLOSE = 2  # px: rendering samples the blur so densely, or is not good enough to correct by
 MOST = 15  # samples along its diameter

@@ -43,7 +43,8 @@ class Scene:
     focus, trained
         The K focus levels of the stack, rising in [-1, 1], and which of them are for training.
     aperture
-        Diameter, in pixels, of the blur of a point one full focus range away from the focus.
+        Diameter, in pixels, of the blur of a point one full focus range away from the focus; of a light field from the
+        middle of the first view to that of the last (`focus.aperture_of`).
     slope_range
         (far, near) in px/view: the slopes of focus -1 and +1.
     grid
@@ -77,9 +78,24 @@ class Scene:
         return _mapped(self.path / DISPARITY, "float16", (None, None))
 
     @property
+    def lens_aperture(self) -> float:
+        """The aperture, in pixels, of the lens that the views stand for: what generators and blurs are told."""
+        return lens_aperture(self.aperture, self.grid)
+
+    @property
     def border(self) -> int:
         """Pixels at each edge where some slice misses views: ceil(max |slope| x radius of the grid)."""
         return math.ceil(max(abs(slope) for slope in self.slope_range) * (max(self.grid) - 1) / 2)
+
+
+def lens_aperture(aperture: float, grid: tuple[int, int]) -> float:
+    """Return the aperture of the lens that a grid of views stands for, of which `aperture` is the light field's.
+
+    That counts from the middle of the first view to the middle of the last; the pupil, of which each view is a piece,
+    reaches half a step further on both sides. A grid of one view, as of a photo or a focal stack, changes nothing.
+    """
+    views = max(grid)
+    return aperture * views / max(views - 1, 1)
 
 
 def write_scene(

@@ -71,9 +71,8 @@ class Refocuser:
         self._session = open_session(self.model, **options)
         self.metadata, self._conventions = read_metadata(self._session, self.model)
         halves = {part: part_of(self.model, part) for part in ("analyse", "render")}
-        there = all(
-            path.is_file() and path.stat().st_size for path in halves.values()
-        )  # empty: the stage export's "none"
+        # Empty files stand for none: the stage `export` always leaves some.
+        there = all(path.is_file() and path.stat().st_size for path in halves.values())
         self._halves = {part: self._half(path, part, options) for part, path in halves.items()} if there else {}
         self._tile, self._overlap = tile, overlap
         self._warned = False
@@ -191,14 +190,13 @@ class Refocuser:
             if aperture is not None:  # the default is as good as it gets
                 self._warn_of_aperture(float(diameter))
             return self._by_tiles("", pixels, float(focus), float(diameter))
-        lens = self._halves["render"][1]
-        widest = float(np.abs(focus - disparity).max()) / 2 * diameter * lens.pupil_scale
+        widest = float(np.abs(focus - disparity).max()) / 2 * diameter
         return render_wide(
             pixels,
             disparity,
             float(diameter),
             widest=widest,
-            limit=lens.blur_limit,
+            limit=self._halves["render"][1].blur_limit,
             render=lambda part, told, size: self._by_tiles("render", part, float(focus), size, told),
         )
 

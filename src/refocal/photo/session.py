@@ -1,6 +1,5 @@
 """Which model it is, what it says of itself, and how it is run: onnxruntime and nothing else."""
 
-import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -43,8 +42,6 @@ class Conventions:
         Short side, in pixels, that photos are reduced to to look for depth; 0: as they are.
     blur_limit
         Largest blur diameter, in pixels, that the renderer of a lens makes.
-    pupil_scale
-        Blur diameter of a lens over the aperture.
     """
 
     size_multiple: int
@@ -53,7 +50,6 @@ class Conventions:
     aperture_range: tuple[float, float]
     analysis_side: int
     blur_limit: float
-    pupil_scale: float
 
 
 def part_of(model: Path, part: str) -> Path:
@@ -158,9 +154,8 @@ def _conventions(metadata: Mapping[str, str]) -> Conventions:
         aperture_range=(smallest, largest),
         analysis_side=int(metadata.get("analysis_side", 0)),
         blur_limit=float(metadata.get("blur_limit", BLUR_LIMIT)),
-        pupil_scale=float(json.loads(metadata.get("config", "{}")).get("pupil_scale", 1)),
     )
-    ranges = far < near and 0 <= smallest <= largest and conventions.blur_limit > 0 and conventions.pupil_scale > 0
+    ranges = far < near and 0 <= smallest <= largest and conventions.blur_limit > 0
     if conventions.size_multiple < 1 or not ranges:
         raise ValueError(f"{conventions}")
     return conventions

@@ -29,9 +29,6 @@ class LensConfig:
         Channels of the refiner; 0: none.
     pupil : str
         "circular" or "square".
-    pupil_scale : float
-        Blur diameter of the lens over the aperture: n views from the first to the last reach over n - 1 steps, but
-        stand for a pupil of n.
     highlights : float
         How many times brighter than white a clipped highlight is taken to be; 1: no brighter.
     encoder : str
@@ -43,7 +40,6 @@ class LensConfig:
     planes: int = 16
     refiner: int = 16
     pupil: Pupil = "circular"
-    pupil_scale: float = 1.15
     highlights: float = 1.0
     encoder: str = "plain"
 
@@ -69,7 +65,7 @@ class Lens(nn.Module):
         self.multiple = self.analyser.multiple
         self.renderer = Renderer(config.pupil)
         self.refiner = Refiner(config.refiner) if config.refiner else None
-        self.blur_scale = config.pupil_scale * aperture_scale
+        self.aperture_scale = aperture_scale
         self.highlights = config.highlights
 
     def forward(self, photo: Tensor, sigma: Tensor) -> Tensor:
@@ -84,7 +80,7 @@ class Lens(nn.Module):
     def render(self, photo: Tensor, disparity: Tensor, sigma: Tensor, *, refine: bool = True) -> Tensor:
         """Refocus a photo (N, 3, H, W) in [-1, 1] whose disparity (N, 1, H, W) is known; as `forward`."""
         focus, aperture = sigma[:, 0, None, None, None], sigma[:, 1, None, None, None]
-        blur = self.blur_scale * aperture * (focus - disparity) / 2
+        blur = self.aperture_scale * aperture * (focus - disparity) / 2
         srgb = (photo.float() + 1) / 2
         light = self.renderer(expand(to_linear(srgb), self.highlights), blur.float())
         made = to_srgb(compress(light, self.highlights).clamp(0, 1)) * 2 - 1
