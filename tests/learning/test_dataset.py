@@ -27,7 +27,8 @@ def test_an_epoch_visits_every_trained_level_of_every_training_scene_equally_oft
     assert len(crops) == 2 * sum(TRAINED) * 3
     for epoch in (0, 1, 5):
         seen = [tuple(crops[epoch * len(crops) + i].sigma.tolist()) for i in range(len(crops))]
-        wanted = [(focus, s.lens_aperture) for s in scenes[:2] for focus, t in zip(FOCUS, TRAINED, strict=True) if t] * 3
+        levels = [focus for focus, trained in zip(FOCUS, TRAINED, strict=True) if trained]
+        wanted = [(focus, scene.lens_aperture) for scene in scenes[:2] for focus in levels] * 3
         assert sorted(seen) == sorted(wanted)
 
 
