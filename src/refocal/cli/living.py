@@ -7,7 +7,8 @@ import typer
 
 from refocal.cli.depth import DepthModel, DepthPreset, Disparity, DisparityRange, IsDepth, told_disparity
 from refocal.cli.depth import portrait_disparity as inside
-from refocal.cli.options import Aperture, Force, Model, RequireGpu, Source, Threads, check_new
+from refocal.cli.options import Force, check_new
+from refocal.cli.photos import Aperture, Model, RequireGpu, Source, Threads
 
 
 def living(

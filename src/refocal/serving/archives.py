@@ -30,14 +30,7 @@ def photos_of(archive: bytes, *, max_files: int, max_bytes: int) -> Iterator[tup
     """
     try:
         with zipfile.ZipFile(io.BytesIO(archive)) as opened:
-            entries = [entry for entry in opened.infolist() if not _ignored(entry)]
-            if not entries:
-                raise ValueError("archive has no files in it")
-            if len(entries) > max_files:
-                raise ValueError(f"archive has {len(entries)} files, more than the {max_files} allowed")
-            for entry in entries:
-                _check(entry)
-            _check_places(entries)
+            entries = _entries(opened, max_files)
             left = max_bytes
             for entry in entries:
                 data = _read(opened, entry, left)
@@ -49,6 +42,19 @@ def photos_of(archive: bytes, *, max_files: int, max_bytes: int) -> Iterator[tup
         if isinstance(error, ValueError):
             raise
         raise ValueError(f"archive is damaged: {type(error).__name__}") from None  # zlib and lzma have their own
+
+
+def _entries(opened: zipfile.ZipFile, max_files: int) -> list[zipfile.ZipInfo]:
+    """Return the files, once none of them is suspicious."""
+    entries = [entry for entry in opened.infolist() if not _ignored(entry)]
+    if not entries:
+        raise ValueError("archive has no files in it")
+    if len(entries) > max_files:
+        raise ValueError(f"archive has {len(entries)} files, more than the {max_files} allowed")
+    for entry in entries:
+        _check(entry)
+    _check_places(entries)
+    return entries
 
 
 def _ignored(entry: zipfile.ZipInfo) -> bool:

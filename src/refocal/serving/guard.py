@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import refocal
 from refocal.serving import meters
+from refocal.serving.logs import LOG
 from refocal.serving.settings import Settings
 
 OPEN = (
@@ -37,7 +38,6 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 CLOSED = "default-src 'none'; frame-ancestors 'none'"  # of what is no page
-log = logging.getLogger("refocal.serving")
 
 
 class Guard:
@@ -90,8 +90,8 @@ class Guard:
         if not done:
             await exchange.refuse(503, f"not done within {self.settings.timeout:g} s", "timeout")
             work.cancel()
-        elif (error := work.exception()) is not None and not isinstance(error, _DisconnectedError):
-            raise error
+        elif (error := work.exception()) is not None and not exchange.status:
+            raise error  # nobody has answered; what was answered is in the log already
 
     def _released(self, work: "asyncio.Future[None]") -> None:
         self.held -= 1
@@ -196,7 +196,7 @@ class _Exchange:
             entry["refused_for"] = self.refused_for
         entry |= self.scope["state"].get("log", {})
         level = logging.DEBUG if self.scope["path"] in OPEN[:3] else logging.INFO
-        log.log(level, "%s", json.dumps(entry))
+        LOG.log(level, "request", extra={"entry": entry})
 
 
 def _is_open(path: str) -> bool:

@@ -13,7 +13,6 @@ Every file is written beside its place and renamed: one that is there is whole, 
 
 import fcntl
 import json
-import logging
 import os
 import re
 import secrets
@@ -26,6 +25,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from refocal.serving.logs import LOG
 from refocal.serving.results import pack, read
 
 State = Literal["queued", "running", "done", "cancelled"]
@@ -33,7 +33,6 @@ Made = tuple[str, bytes, Mapping[str, Any]]  # suffix, picture, what to tell of 
 Refocus = Callable[[bytes, Mapping[str, Any]], Made]
 IDLE = 0.5  # s between looks for work
 ID = re.compile(r"[0-9a-f]{32}")
-log = logging.getLogger("refocal.serving")
 
 
 class TooManyJobsError(Exception):
@@ -151,7 +150,7 @@ class Jobs:
                         if mine:
                             self._do(path, refocus, stop)
                 except OSError:  # removed meanwhile, or a full disk: the next round tries again
-                    log.exception("job %s", path.name)
+                    LOG.exception("job", extra={"entry": {"job": path.name}})
                 if stop.is_set():
                     return
             self.wake.wait(IDLE)

@@ -9,19 +9,21 @@ import bentoml
 from starlette.middleware.cors import CORSMiddleware
 
 from refocal.photo.refocuser import Refocuser
-from refocal.serving import meters
+from refocal.serving import logs, meters
 from refocal.serving.api import build
 from refocal.serving.cache import Cache
 from refocal.serving.guard import Guard
 from refocal.serving.jobs import Jobs, Made
 from refocal.serving.settings import Settings, read_settings
-from refocal.serving.studio import Studio, wish_of
+from refocal.serving.studio import Studio
+from refocal.serving.wishes import wish_of
 
 try:
     SETTINGS: Settings = read_settings()
 except ValueError as error:
     sys.exit(f"refocal: {error}")
 APP = build(SETTINGS)
+logs.set_up()
 
 
 @bentoml.service(
@@ -41,7 +43,7 @@ class Refocal:
         except ValueError as error:
             sys.exit(f"refocal: {error}")
         cache = Cache(SETTINGS.dir / "cache", SETTINGS.cache_bytes)
-        self.studio = Studio(refocuser, cache, SETTINGS.max_pixels)
+        self.studio = Studio(refocuser, cache, max_pixels=SETTINGS.max_pixels, at_once=SETTINGS.at_once)
         self.studio.warm()  # ready is who has run once
         self.jobs = Jobs(SETTINGS.dir / "jobs", limit=SETTINGS.jobs, max_age=SETTINGS.job_days * 86400)
         APP.state.studio, APP.state.jobs = self.studio, self.jobs
@@ -61,7 +63,7 @@ class Refocal:
         meters.PHOTOS.labels("done").inc()
         return answer.suffix, answer.data, {"focus": answer.focus}
 
-    @bentoml.on_shutdown
+    @bentoml.on_shutdown  # type: ignore[untyped-decorator]  # BentoML has no types for it
     def finish(self) -> None:
         """Let the photo of a batch that is at work end; the next server goes on from there."""
         self.stop.set()
@@ -69,12 +71,13 @@ class Refocal:
         self.hand.join(timeout=5)
 
 
-Refocal.add_asgi_middleware(Guard, settings=SETTINGS)
+SERVICE: Any = Refocal  # the decorator makes it a Service, which its types do not tell
+SERVICE.add_asgi_middleware(Guard, settings=SETTINGS)
 if SETTINGS.cors:
-    Refocal.add_asgi_middleware(
+    SERVICE.add_asgi_middleware(
         CORSMiddleware,
         allow_origins=[origin.strip() for origin in SETTINGS.cors.split(",")],
         allow_methods=["GET", "POST", "DELETE"],
         allow_headers=["Authorization", "X-Request-ID"],
-        expose_headers=["Server-Timing", "X-Refocal-Focus", "X-Request-ID"],
+        expose_headers=["Server-Timing", "X-Refocal-Aperture", "X-Refocal-Focus", "X-Request-ID"],
     )

@@ -29,6 +29,8 @@ class Settings:
         Processes; threads of onnxruntime in each, 0: the cores shared out among the processes.
     concurrency
         Requests that a worker holds at once; further ones get 503 and when to come again.
+    at_once
+        Of those, the photos that are worked on at the same time.
     timeout
         Seconds until a request is given up with 503.
     dir
@@ -49,6 +51,7 @@ class Settings:
     workers: int = 1
     threads: int = 0
     concurrency: int = 32
+    at_once: int = 2
     timeout: float = 120.0
     dir: Path = Path(tempfile.gettempdir()) / "refocal"
     cache_bytes: int = 1 << 30

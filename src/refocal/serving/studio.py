@@ -1,72 +1,32 @@
 """What the service does with a photo, without HTTP: decode, analyse once, render, encode. Online and batch alike."""
 
 import hashlib
-import tempfile
+import threading
 import time
-import zipfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from refocal.photo.animation import write_animation
 from refocal.photo.disparity import enlarge
 from refocal.photo.encoding import encode
 from refocal.photo.images import Image, reduced
+from refocal.photo.living import living_html
 from refocal.photo.refocuser import Refocuser
 from refocal.serving.cache import Cache
 from refocal.serving.colours import turbo
+from refocal.serving.films import FILMS, Film, film
 from refocal.serving.refusals import Refusal
 from refocal.serving.uploads import format_of, read_map, read_photo
+from refocal.serving.wishes import MEDIA, Answer, Format, Wish
 
-Format = Literal["jpeg", "png", "webp", "tiff"]
-Film = Literal["webp", "gif", "mp4", "zip"]
 Map = NDArray[np.float32]
-MEDIA = {"jpeg": "image/jpeg", "png": "image/png", "webp": "image/webp", "tiff": "image/tiff"}
-FILMS = {"webp": "image/webp", "gif": "image/gif", "mp4": "video/mp4", "zip": "application/zip"}
 FILM_PIXELS = 40_000_000  # of all frames together: larger photos are reduced
 AROUND = 0.006  # of the long side: a click means what lies there in the middle
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What is wanted of a photo.
-
-    Attributes
-    ----------
-    focus
-        -1 the farthest to +1 the nearest; None where the click `at` says it.
-    at
-        x, y as fractions of the upright photo: what lies there shall be sharp.
-    aperture
-        Blur diameter in pixels; None: the model's own.
-    format
-        None: the photo's own; of HEIC JPEG.
-    quality, keep_metadata
-        Of JPEG and WebP; whether EXIF stays (the colour profile always does).
-    """
-
-    focus: float | None = None
-    at: tuple[float, float] | None = None
-    aperture: float | None = None
-    format: Format | None = None
-    quality: int = 92
-    keep_metadata: bool = True
-
-
-@dataclass
-class Answer:
-    """A file, its media type, the focus that was used, and how many milliseconds each step took."""
-
-    data: bytes
-    media: str
-    suffix: str
-    focus: float | None = None
-    took: dict[str, float] = field(default_factory=dict)
 
 
 class Studio:
@@ -79,10 +39,13 @@ class Studio:
         Of analyses, shared by all workers.
     max_pixels : int
         Of a photo.
+    at_once : int
+        Photos that are worked on at the same time; who asks for more waits. It bounds the memory.
     """
 
-    def __init__(self, refocuser: Refocuser, cache: Cache, max_pixels: int) -> None:
+    def __init__(self, refocuser: Refocuser, cache: Cache, *, max_pixels: int, at_once: int) -> None:
         self.refocuser, self.cache, self.max_pixels = refocuser, cache, max_pixels
+        self.room = threading.BoundedSemaphore(at_once)
         self.weights = refocuser.metadata.get("weights", "")[:12]
 
     def warm(self) -> None:
@@ -91,77 +54,128 @@ class Studio:
 
     def refocus(self, data: bytes, wish: Wish, told: bytes | None = None) -> Answer:
         """Return a photo focused elsewhere."""
-        took: dict[str, float] = {}
-        image, disparity = self._seen(data, told, took, needed=wish.at is not None)
         name = wish.format or _own_format(data)
-        with _timed(took, "render"):
-            focus = _focus_at(disparity, wish.at) if wish.at and disparity is not None else wish.focus
-            if focus is None:
-                raise Refusal(422, "focus, or x and y, must say where the photo shall be sharp", "focus")
-            made = self._rendered(image, disparity, focus, wish.aperture)
-        with _timed(took, "encode"):
-            out = _encoded(made, name, image, wish)
-        return Answer(out, MEDIA[name], "jpg" if name == "jpeg" else name, focus, took)
+        with self.room:
+            work = self._begun(data, told, needed=wish.at is not None)
+            with work.timed("render"):
+                at = wish.at if work.disparity is not None else None
+                focus = wish.focus if at is None else _focus_at(work.map, at)
+                if focus is None:
+                    raise Refusal(422, "focus, or x and y, must say where the photo shall be sharp", "focus")
+                aperture = self._aperture(work.image, wish.aperture)
+                made = self._rendered(work, focus, aperture)
+            with work.timed("encode"):
+                out = _encoded(made, name, work.image, wish)
+        return work.answer(out, MEDIA[name], "jpg" if name == "jpeg" else name, focus=focus, aperture=aperture)
 
     def disparity(self, data: bytes, view: Literal["map", "preview"], told: bytes | None = None) -> Answer:
         """Return the disparity as a picture: 16-bit grey, 0 farthest and 65535 nearest, or coloured."""
-        took: dict[str, float] = {}
-        _, disparity = self._seen(data, told, took, needed=True)
-        with _timed(took, "encode"):
-            share = (np.asarray(disparity, np.float32) + np.float32(1)) / np.float32(2)
-            pixels = turbo(share) if view == "preview" else np.rint(share * 65535).astype(np.uint16)
-            out = encode(pixels, Path("disparity.png"), icc=None, exif=None, quality=95)
-        return Answer(out, "image/png", "png", None, took)
+        with self.room:
+            work = self._begun(data, told, needed=True)
+            with work.timed("encode"):
+                share = (work.map + np.float32(1)) / np.float32(2)
+                pixels = turbo(share) if view == "preview" else np.rint(share * 65535).astype(np.uint16)
+                out = encode(pixels, Path("disparity.png"), icc=None, exif=None, quality=95)
+        return work.answer(out, "image/png", "png")
 
-    def sweep(  # noqa: D102  as `refocus`
+    def sweep(
         self, data: bytes, *, levels: int, aperture: float | None, name: Film, fps: float, told: bytes | None = None
     ) -> Answer:
+        """Return a film, or frames, of the focus that moves from far to near."""
+        with self.room:
+            work = self._begun(data, told)
+            strength = self._aperture(work.image, aperture)
+            with work.timed("render"):
+                before = max(work.image.pixels.shape[:2])
+                work = work.smaller(FILM_PIXELS // levels)
+                strength *= max(work.image.pixels.shape[:2]) / before
+                frames = [self._rendered(work, focus, strength) for focus in np.linspace(-1, 1, levels).tolist()]
+            with work.timed("encode"):
+                out = film(frames, name, fps)
+        return work.answer(out, FILMS[name], name, aperture=strength)
+
+    def living(
+        self, data: bytes, *, levels: int, aperture: float | None, title: str, told: bytes | None = None
+    ) -> Answer:
+        """Return an HTML file in which whoever opens it clicks to refocus."""
+        with self.room:
+            work = self._begun(data, told)
+            strength = self._aperture(work.image, aperture)
+            with work.timed("render"):
+                text = living_html(
+                    self.refocuser,
+                    work.image.pixels,
+                    disparity=work.disparity,
+                    disparity_range=None if work.disparity is None else (-1, 1),
+                    aperture=strength,
+                    levels=levels,
+                    title=title,
+                )
+        return work.answer(text.encode(), "text/html; charset=utf-8", "html", aperture=strength)
+
+    def _begun(self, data: bytes, told: bytes | None, *, needed: bool = False) -> "_Work":
+        """Decode a photo and find its disparity: told, kept, or found now; none where the model knows none."""
         took: dict[str, float] = {}
-        image, disparity = self._seen(data, told, took, needed=False)
-        height, width = image.pixels.shape[:2]
-        with _timed(took, "render"):
-            scale = min(1.0, (FILM_PIXELS / levels / (height * width)) ** 0.5)
-            photo = reduced(image.pixels, max(16, round(min(height, width) * scale)))
-            small = Image(np.rint(photo * 255).astype(np.uint8))
-            if disparity is not None:
-                disparity = enlarge(disparity, small.pixels)
-            strength = None if aperture is None else aperture * min(photo.shape[:2]) / min(height, width)
-            frames = [self._rendered(small, disparity, float(focus), strength) for focus in np.linspace(-1, 1, levels)]
-        with _timed(took, "encode"):
-            out = _film(frames, name, fps)
-        return Answer(out, FILMS[name], name, None, took)
-
-    def seen(self, data: bytes, told: bytes | None) -> tuple[Image, Map | None]:
-        """Return a photo and its disparity: told, else found; None where the model knows none."""
-        return self._seen(data, told, {}, needed=False)
-
-    def _seen(
-        self, data: bytes, told: bytes | None, took: dict[str, float], *, needed: bool
-    ) -> tuple[Image, Map | None]:
         with _timed(took, "decode"):
             image = read_photo(data, self.max_pixels)
+            if not self.refocuser.finds_depth and (needed or told is not None):
+                raise Refusal(409, "the model in use knows no disparity: say a focus, or serve one of the kind lens")
+            given = None if told is None else read_map(told, self.max_pixels)
         with _timed(took, "analyse"):
-            if not self.refocuser.finds_depth:
-                if needed or told is not None:
-                    raise Refusal(
-                        409, "the model in use knows no disparity: say a focus, or serve one of the kind lens"
-                    )
-                return image, None
-            if told is not None:
-                return image, enlarge(read_map(told, self.max_pixels), image.pixels)
-            key = f"{self.weights} {hashlib.sha256(data).hexdigest()}"
-            found = self.cache.get(key, lambda: self.refocuser.analyse(image.pixels))
-        return image, found
+            disparity = None
+            if given is not None:
+                disparity = enlarge(given, image.pixels)
+            elif self.refocuser.finds_depth:
+                key = f"{self.weights} {hashlib.sha256(data).hexdigest()}"
+                disparity = self.cache.get(key, lambda: self.refocuser.analyse(image.pixels))
+        return _Work(image, disparity, image.pixels.shape[0] * image.pixels.shape[1], took)
 
-    def _rendered(self, image: Image, disparity: Map | None, focus: float, aperture: float | None) -> NDArray[Any]:
+    def _aperture(self, image: Image, aperture: float | None) -> float:
         height, width = image.pixels.shape[:2]
-        if aperture is not None and aperture > max(height, width):
+        if aperture is None:
+            return self.refocuser.aperture_for(height, width)
+        if aperture > max(height, width):
             raise Refusal(
                 422, f"aperture must be 0 to {max(height, width)}, the photo's long side, got {aperture:g}", "aperture"
             )
-        if disparity is None:
-            return self.refocuser(image.pixels, focus, aperture)
-        return self.refocuser.render(image.pixels, disparity, focus, aperture)
+        return aperture
+
+    def _rendered(self, work: "_Work", focus: float, aperture: float) -> NDArray[Any]:
+        if work.disparity is None:
+            return self.refocuser(work.image.pixels, focus, aperture)
+        return self.refocuser.render(work.image.pixels, work.disparity, focus, aperture)
+
+
+@dataclass
+class _Work:
+    """A photo at work: its picture, its disparity where known, how many pixels were sent, how long the steps took."""
+
+    image: Image
+    disparity: Map | None
+    pixels: int
+    took: dict[str, float]
+
+    @property
+    def map(self) -> Map:
+        if self.disparity is None:
+            raise ValueError("no disparity")
+        return self.disparity
+
+    def timed(self, step: str) -> AbstractContextManager[None]:
+        return _timed(self.took, step)
+
+    def smaller(self, pixels: int) -> "_Work":
+        """Return it in 8-bit colour, with so many pixels at most."""
+        height, width = self.image.pixels.shape[:2]
+        side = min(height, width) * min(1.0, (pixels / (height * width)) ** 0.5)
+        photo = np.rint(reduced(self.image.pixels, max(1, round(side))) * 255).astype(np.uint8)
+        disparity = None if self.disparity is None else enlarge(self.disparity, photo)
+        return _Work(Image(photo), disparity, self.pixels, self.took)
+
+    def answer(
+        self, data: bytes, media: str, suffix: str, *, focus: float | None = None, aperture: float | None = None
+    ) -> Answer:
+        return Answer(data, media, suffix, self.pixels, self.took, focus, aperture)
 
 
 @contextmanager
@@ -194,24 +208,3 @@ def _encoded(made: NDArray[Any], name: Format, image: Image, wish: Wish) -> byte
     except ValueError as error:
         line = str(error).replace("cannot write photo.", "the photo cannot become ")
         raise Refusal(422, line, "format") from None
-
-
-def _film(frames: list[NDArray[Any]], name: Film, fps: float) -> bytes:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"sweep.{name}"
-        if name != "zip":
-            try:
-                write_animation(path, frames, fps)
-            except ValueError as error:
-                raise Refusal(422, str(error).replace(str(path), f"a {name}"), "format") from None
-            return path.read_bytes()
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:  # JPEG does not shrink
-            for k, frame in enumerate(frames):
-                archive.writestr(f"{k:03d}.jpg", encode(frame, Path("frame.jpg"), icc=None, exif=None, quality=92))
-        return path.read_bytes()
-
-
-def wish_of(settings: Mapping[str, Any]) -> Wish:
-    """Return the wish that a batch's settings, as written to its file, stand for."""
-    at = settings.get("at")
-    return Wish(**{**settings, "at": None if at is None else (float(at[0]), float(at[1]))})
