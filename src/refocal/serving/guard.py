@@ -11,6 +11,7 @@ import re
 import secrets
 import time
 from collections.abc import MutableMapping
+from http import HTTPStatus
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -145,8 +146,11 @@ class _Exchange:
         if self.refused_for:  # an answer was given already: what comes late is dropped
             return
         if message["type"] == "http.response.start":
-            self.status = message["status"]
             headers = MutableHeaders(raw=message["headers"])
+            if message["status"] >= 400 and not headers.get("content-type", "").startswith("application/json"):
+                await self.refuse(message["status"], HTTPStatus(message["status"]).phrase, "path")  # BentoML's own: plain
+                return
+            self.status = message["status"]
             self._add(headers)
             message = {**message, "headers": headers.raw}
         else:
