@@ -106,7 +106,7 @@ class Guard:
         path = scope["path"]
         if self.settings.token and not (path in OPEN or path.startswith(STATIC)) and scope["method"] != "OPTIONS":
             kind, _, token = headers.get("authorization", "").partition(" ")
-            if kind.lower() != "bearer" or not hmac.compare_digest(token.encode(), self.settings.token.encode()):
+            if kind.lower() != "bearer" or not hmac.compare_digest(token.encode("latin-1"), self.settings.token.encode()):
                 return 401, "a token is needed: send the header Authorization: Bearer …", "token"
         if scope["method"] != "POST":
             return None

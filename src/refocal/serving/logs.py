@@ -30,5 +30,7 @@ def set_up(level: str = "INFO") -> None:
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(JsonLines())
         LOG.addHandler(handler)
+        logging.captureWarnings(capture=True)
+        logging.getLogger("py.warnings").addHandler(handler)
     LOG.setLevel(level)
     LOG.propagate = False
