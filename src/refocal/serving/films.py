@@ -13,6 +13,7 @@ from refocal.photo.encoding import encode
 from refocal.serving.refusals import Refusal
 
 Film = Literal["webp", "gif", "mp4", "zip"]
+LONGEST = {"webp": 16383, "gif": 65535, "mp4": 8192, "zip": 65535}  # px a side
 FILMS = {"webp": "image/webp", "gif": "image/gif", "mp4": "video/mp4", "zip": "application/zip"}
 
 
@@ -24,6 +25,10 @@ def film(frames: list[NDArray[np.uint8]], name: Film, fps: float) -> bytes:
     Refusal
         422: too small or too large for that format.
     """
+    longest, shortest = max(frames[0].shape[:2]), min(frames[0].shape[:2])
+    if longest > LONGEST[name] or (name == "mp4" and shortest < 2):
+        line = f"a film of the format {name} must be at most {LONGEST[name]} px a side, these are {shortest} x {longest}"
+        raise Refusal(422, line, "format")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"sweep.{name}"
         if name != "zip":

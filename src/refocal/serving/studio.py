@@ -102,15 +102,18 @@ class Studio:
             work = self._begun(data, told)
             strength = self._aperture(work.image, aperture)
             with work.timed("render"):
-                text = living_html(
-                    self.refocuser,
-                    work.image.pixels,
-                    disparity=work.disparity,
-                    disparity_range=None if work.disparity is None else (-1, 1),
-                    aperture=strength,
-                    levels=levels,
-                    title=title,
-                )
+                try:
+                    text = living_html(
+                        self.refocuser,
+                        work.image.pixels,
+                        disparity=work.disparity,
+                        disparity_range=None if work.disparity is None else (-1, 1),
+                        aperture=strength,
+                        levels=levels,
+                        title=title,
+                    )
+                except ValueError as error:
+                    raise Refusal(422, str(error), "photo") from None
         return work.answer(text.encode(), "text/html; charset=utf-8", "html", aperture=strength)
 
     def _begun(self, data: bytes, told: bytes | None, *, needed: bool = False) -> "_Work":
