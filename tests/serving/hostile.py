@@ -19,7 +19,9 @@ def _chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
-def _png(width: int, height: int, depth: int = 8, colour: int = 2, body: bytes | None = None, extra: bytes = b"") -> bytes:
+def _png(
+    width: int, height: int, depth: int = 8, colour: int = 2, body: bytes | None = None, extra: bytes = b""
+) -> bytes:
     head = _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0))
     data = zlib.compress(b"\0" * 1000) if body is None else body
     return b"\x89PNG\r\n\x1a\n" + head + extra + _chunk(b"IDAT", data) + _chunk(b"IEND", b"")
@@ -158,7 +160,10 @@ def palette() -> Iterator[tuple[str, bytes]]:
             picture.save(buffer, kind)
             yield f"{kind} {colours}", buffer.getvalue()
     yield "see-through", _as("P", "PNG", transparency=0)
-    yield "index beyond the palette", _png(4, 4, 8, 3, zlib.compress(b"\0\xff\xff\xff\xff" * 4), _chunk(b"PLTE", b"abc"))
+    yield (
+        "index beyond the palette",
+        _png(4, 4, 8, 3, zlib.compress(b"\0\xff\xff\xff\xff" * 4), _chunk(b"PLTE", b"abc")),
+    )
     yield "no palette", _png(4, 4, 8, 3, zlib.compress(b"\0\1\1\1\1" * 4))
     yield "1 bit", _as("1", "PNG")
 
@@ -166,12 +171,22 @@ def palette() -> Iterator[tuple[str, bytes]]:
 def not_numbers() -> Iterator[tuple[str, bytes]]:
     """TIFF of floats: NaN, infinite, negative, huge, tiny."""
     base = np.random.default_rng(0).random((24, 32)).astype(np.float32)
-    for name, value in (("nan", np.nan), ("inf", np.inf), ("-inf", -np.inf), ("1e30", 1e30), ("-5", -5), ("1e-40", 1e-40)):
+    for name, value in (
+        ("nan", np.nan),
+        ("inf", np.inf),
+        ("-inf", -np.inf),
+        ("1e30", 1e30),
+        ("-5", -5),
+        ("1e-40", 1e-40),
+    ):
         some = base.copy()
         some[3:5, 2:9] = value
         yield f"some {name}", _tiff(some)
         yield f"all {name}", _tiff(np.full_like(base, value))
-    yield "rgb with nan", _tiff(np.where(np.stack([base] * 3, -1) > 0.9, np.nan, 0.5).astype(np.float32), photometric="rgb")
+    yield (
+        "rgb with nan",
+        _tiff(np.where(np.stack([base] * 3, -1) > 0.9, np.nan, 0.5).astype(np.float32), photometric="rgb"),
+    )
 
 
 CORPUS = {

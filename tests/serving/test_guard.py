@@ -70,7 +70,12 @@ def test_with_a_token_only_the_page_and_health_are_open(serve: Callable[..., Tes
     client = serve(token="käse 7")
     assert client.get("/").status_code == 200
     assert client.get("/static/app.js").status_code == 200
-    for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic käse"}, {"Authorization": "Bearer "}):
+    for headers in (
+        {},
+        {"Authorization": "Bearer wrong"},
+        {"Authorization": "Basic käse"},
+        {"Authorization": "Bearer "},
+    ):
         encoded = {name: value.encode() for name, value in headers.items()}
         answer = client.post("/refocus", files=PHOTO, data={"focus": "0"}, headers=encoded)
         assert answer.status_code == 401

@@ -50,7 +50,9 @@ def test_what_is_no_photo_never_becomes_one(client: TestClient) -> None:
 
 def test_what_follows_a_picture_in_its_file_does_not_come_back(client: TestClient) -> None:
     for kind in ("JPEG", "PNG", "WEBP", "TIFF"):
-        answer = client.post("/refocus", files={"photo": ("p", CORPUS["polyglots"][f"{kind} and html"])}, data={"focus": "0"})
+        answer = client.post(
+            "/refocus", files={"photo": ("p", CORPUS["polyglots"][f"{kind} and html"])}, data={"focus": "0"}
+        )
         assert answer.status_code == 200
         assert b"<script>" not in answer.content
 

@@ -89,9 +89,7 @@ def test_of_two_workers_one_has_a_job_and_the_other_leaves_it_alone(tmp_path: Pa
     jobs = jobs_of(tmp_path)
     made = [jobs.create(photos(5), {"focus": 0}) for _ in range(2)]
     log = tmp_path / "log"
-    workers = [
-        subprocess.Popen([sys.executable, "-c", WORKER, str(jobs.folder), str(log), "0.05"]) for _ in range(2)
-    ]
+    workers = [subprocess.Popen([sys.executable, "-c", WORKER, str(jobs.folder), str(log), "0.05"]) for _ in range(2)]
     wait_for(lambda: all(jobs.status(job).state == "done" for job in made))
     for worker in workers:
         worker.kill()

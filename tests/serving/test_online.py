@@ -98,7 +98,11 @@ def test_quality_is_that_of_the_file(client: Client) -> None:
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P", "CMYK", "I;16", "LA"])
 def test_photos_of_all_kinds_come_back(client: Client, mode: str) -> None:
     picture = Image.fromarray(photo_of())
-    picture = Image.fromarray(np.arange(48 * 64, dtype=np.uint16).reshape(48, 64)) if mode == "I;16" else picture.convert(mode)
+    picture = (
+        Image.fromarray(np.arange(48 * 64, dtype=np.uint16).reshape(48, 64))
+        if mode == "I;16"
+        else picture.convert(mode)
+    )
     buffer = io.BytesIO()
     picture.save(buffer, "TIFF")
     answer = post(client, "/refocus", buffer.getvalue(), focus=0.5)

@@ -99,7 +99,9 @@ def test_a_disparity_without_a_single_number_is_refused(client: TestClient) -> N
     assert (answer.status_code, answer.json()["field"]) == (400, "disparity")
 
 
-@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nope", 404), ("GET", "/refocus", 405), ("PUT", "/", 405)])
+@pytest.mark.parametrize(
+    ("method", "path", "status"), [("GET", "/nope", 404), ("GET", "/refocus", 405), ("PUT", "/", 405)]
+)
 def test_unknown_places_and_methods_are_told_as_json(client: TestClient, method: str, path: str, status: int) -> None:
     answer = client.request(method, path)
     assert answer.status_code == status

@@ -27,7 +27,7 @@ def batch(
     x: Point = None,
     y: Point = None,
     aperture: Aperture = None,
-    format: Annotated[Format | None, Form(description="Default: each photo's own")] = None,  # noqa: A002
+    format: Annotated[Format | None, Form(description="Default: each photo's own", examples=["jpeg"])] = None,  # noqa: A002
     quality: Quality = 92,
     metadata: Metadata = "keep",
 ) -> Job:

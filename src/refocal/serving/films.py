@@ -27,7 +27,9 @@ def film(frames: list[NDArray[np.uint8]], name: Film, fps: float) -> bytes:
     """
     longest, shortest = max(frames[0].shape[:2]), min(frames[0].shape[:2])
     if longest > LONGEST[name] or (name == "mp4" and shortest < 2):
-        line = f"a film of the format {name} must be at most {LONGEST[name]} px a side, these are {shortest} x {longest}"
+        line = (
+            f"a film of the format {name} must be at most {LONGEST[name]} px a side, these are {shortest} x {longest}"
+        )
         raise Refusal(422, line, "format")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"sweep.{name}"

@@ -106,7 +106,9 @@ class Guard:
         path = scope["path"]
         if self.settings.token and not (path in OPEN or path.startswith(STATIC)) and scope["method"] != "OPTIONS":
             kind, _, token = headers.get("authorization", "").partition(" ")
-            if kind.lower() != "bearer" or not hmac.compare_digest(token.encode("latin-1"), self.settings.token.encode()):
+            if kind.lower() != "bearer" or not hmac.compare_digest(
+                token.encode("latin-1"), self.settings.token.encode()
+            ):
                 return 401, "a token is needed: send the header Authorization: Bearer …", "token"
         if scope["method"] != "POST":
             return None
@@ -148,7 +150,9 @@ class _Exchange:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(raw=message["headers"])
             if message["status"] >= 400 and not headers.get("content-type", "").startswith("application/json"):
-                await self.refuse(message["status"], HTTPStatus(message["status"]).phrase, "path")  # BentoML's own: plain
+                await self.refuse(
+                    message["status"], HTTPStatus(message["status"]).phrase, "path"
+                )  # BentoML's own: plain
                 return
             self.status = message["status"]
             self._add(headers)

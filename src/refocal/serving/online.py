@@ -4,7 +4,7 @@ import re
 from typing import Annotated, Literal
 from urllib.parse import quote
 
-from fastapi import APIRouter, File, Form, Request
+from fastapi import APIRouter, Form, Request
 from fastapi.responses import Response
 
 from refocal.serving import meters
@@ -26,7 +26,9 @@ def refocus(
     y: Point = None,
     aperture: Aperture = None,
     disparity: MapFile = None,
-    format: Annotated[Format | None, Form(description="Default: the photo's own; of HEIC jpeg")] = None,  # noqa: A002
+    format: Annotated[
+        Format | None, Form(description="Default: the photo's own; of HEIC jpeg", examples=["jpeg"])
+    ] = None,  # noqa: A002
     quality: Quality = 92,
     metadata: Metadata = "keep",
 ) -> Response:
@@ -39,11 +41,13 @@ def refocus(
 def sweep(
     request: Request,
     photo: PhotoFile,
-    levels: Annotated[int, Form(ge=2, le=64, description="Frames")] = 15,
+    levels: Annotated[int, Form(ge=2, le=64, description="Frames", examples=[15])] = 15,
     aperture: Aperture = None,
     disparity: MapFile = None,
-    format: Annotated[Film, Form(description="An animation, a film, or a ZIP file of frames")] = "webp",  # noqa: A002
-    fps: Annotated[float, Form(ge=1, le=60, allow_inf_nan=False, description="Frames a second")] = 12,
+    format: Annotated[
+        Film, Form(description="An animation, a film, or a ZIP file of frames", examples=["mp4"])
+    ] = "webp",  # noqa: A002
+    fps: Annotated[float, Form(ge=1, le=60, allow_inf_nan=False, description="Frames a second", examples=[12])] = 12,
 ) -> Response:
     """Make a film of the focus; large photos become smaller: all frames together have 40 megapixels at most."""
     made = studio_of(request).sweep(
@@ -57,7 +61,9 @@ def disparity(
     request: Request,
     photo: PhotoFile,
     disparity: MapFile = None,
-    view: Annotated[Literal["map", "preview"], Form(description="16-bit grey, or coloured")] = "map",
+    view: Annotated[
+        Literal["map", "preview"], Form(description="16-bit grey, or coloured", examples=["preview"])
+    ] = "map",
 ) -> Response:
     """Return 0 for the farthest (focus -1) to 65535 for the nearest (+1)."""
     return _answered(request, studio_of(request).disparity(photo.file.read(), view, bytes_of(disparity)))
@@ -66,11 +72,11 @@ def disparity(
 @router.post("/living", response_class=Response, responses=files({"html": "text/html"}), summary="A living picture")
 def living(
     request: Request,
-    photo: Annotated[PhotoFile, File()],
-    levels: Annotated[int, Form(ge=3, le=33, description="Frames inside")] = 17,
+    photo: PhotoFile,
+    levels: Annotated[int, Form(ge=3, le=33, description="Frames inside", examples=[17])] = 17,
     aperture: Aperture = None,
     disparity: MapFile = None,
-    title: Annotated[str, Form(max_length=200, description="What the page is called")] = "",
+    title: Annotated[str, Form(max_length=200, description="What the page is called", examples=["Our garden"])] = "",
 ) -> Response:
     """Make one HTML file, nothing loaded from elsewhere, in which whoever opens it clicks where the focus should be."""
     made = studio_of(request).living(

@@ -7,7 +7,13 @@ from pydantic import BaseModel, Field
 
 PhotoFile = Annotated[UploadFile, File(description="JPEG, PNG, WebP, TIFF or HEIC")]
 MapFile = Annotated[UploadFile | None, File(description="Its disparity: grey PNG or TIFF, larger = nearer")]
-Share = Form(ge=0, le=1, allow_inf_nan=False, description="Of the upright photo: what lies there shall be sharp")
+Share = Form(
+    ge=0,
+    le=1,
+    allow_inf_nan=False,
+    description="Of the upright photo, 0 to 1 from its left top corner: what lies there shall be sharp",
+    examples=[0.5],
+)
 Focus = Annotated[
     float | None,
     Form(ge=-1, le=1, allow_inf_nan=False, description="-1 the farthest, +1 the nearest plane", examples=[0.4]),
@@ -20,10 +26,13 @@ Aperture = Annotated[
         le=65536,
         allow_inf_nan=False,
         description="Blur diameter in px, one focus range away; default: the model's",
+        examples=[16.0],
     ),
 ]
-Quality = Annotated[int, Form(ge=1, le=100, description="Of JPEG and WebP")]
-Metadata = Annotated[Literal["keep", "strip"], Form(description="EXIF; the colour profile always stays")]
+Quality = Annotated[int, Form(ge=1, le=100, description="Of JPEG and WebP", examples=[92])]
+Metadata = Annotated[
+    Literal["keep", "strip"], Form(description="EXIF; the colour profile always stays", examples=["strip"])
+]
 JobId = Annotated[str, Path(pattern="^[0-9a-f]{32}$", examples=["0123456789abcdef0123456789abcdef"])]
 
 
@@ -38,15 +47,17 @@ class Problem(BaseModel):
 class Job(BaseModel):
     """A batch on its way."""
 
-    job: str
-    state: Literal["queued", "running", "done", "cancelled"]
-    total: int
-    done: int = 0
-    failed: int = 0
-    created: float = Field(0, description="Seconds since 1970")
-    finished: float | None = None
-    status: str = Field("", description="Where to ask again")
-    result: str = Field("", description="Where the ZIP file is, once done")
+    job: str = Field(description="Its id", examples=["0123456789abcdef0123456789abcdef"])
+    state: Literal["queued", "running", "done", "cancelled"] = Field(examples=["running"])
+    total: int = Field(description="Photos", examples=[12])
+    done: int = Field(0, description="Photos done, failed ones too", examples=[5])
+    failed: int = Field(0, examples=[1])
+    created: float = Field(0, description="Seconds since 1970", examples=[1767225600.0])
+    finished: float | None = Field(None, description="Seconds since 1970", examples=[1767225660.0])
+    status: str = Field("", description="Where to ask again", examples=["/batch/0123456789abcdef0123456789abcdef"])
+    result: str = Field(
+        "", description="Where the ZIP file is, once done", examples=["/batch/0123456789abcdef0123456789abcdef/result"]
+    )
 
 
 def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
