@@ -12,7 +12,6 @@ from fastapi import FastAPI
 from numpy.typing import NDArray
 from PIL import Image
 from starlette.testclient import TestClient
-from tiny_model import PROPS, write_model
 
 from refocal.photo.refocuser import Refocuser
 from refocal.serving.api import build
@@ -21,6 +20,7 @@ from refocal.serving.guard import Guard
 from refocal.serving.jobs import Jobs
 from refocal.serving.settings import Settings
 from refocal.serving.studio import Studio
+from tiny_model import PROPS, write_model
 
 
 def photo_of(height: int = 48, width: int = 64) -> NDArray[np.uint8]:

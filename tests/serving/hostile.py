@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 import tifffile
-from conftest import file_of, photo_of
 from PIL import Image
+
+from conftest import file_of, photo_of
 
 KINDS = ("JPEG", "PNG", "WEBP", "TIFF")
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import file_of, photo_of, pixels_of
 from starlette.testclient import TestClient
 
+from conftest import file_of, photo_of, pixels_of
 from refocal.serving.jobs import Jobs
 from refocal.serving.studio import Studio
 from refocal.serving.wishes import wish_of

@@ -10,9 +10,9 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import file_of, worker
 from starlette.testclient import TestClient
 
+from conftest import file_of, worker
 from refocal.serving.guard import Guard
 from refocal.serving.studio import Studio
 
@@ -183,7 +183,7 @@ def test_a_line_of_the_log_is_json_with_the_traceback_inside() -> None:
     from refocal.serving.logs import JsonLines
 
     try:
-        raise RuntimeError("a\nb")
+        raise RuntimeError("a\nb")  # noqa: TRY301  its traceback is wanted
     except RuntimeError as error:
         record = logging.LogRecord("x", logging.ERROR, "f", 1, "failed %s", ("so",), (type(error), error, None))
     record.entry = {"request_id": "7"}

@@ -5,9 +5,10 @@ import resource
 from pathlib import Path
 
 import pytest
-from conftest import file_of, photo_of
 from hostile import CORPUS
 from starlette.testclient import TestClient
+
+from conftest import file_of, photo_of
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # decoders warn of what they meet
 MEGABYTE = 1 << 20

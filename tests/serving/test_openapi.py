@@ -1,10 +1,9 @@
-"""The OpenAPI is whole: whatever it allows is answered as it tells, and nothing that schemathesis sends makes us fail."""
+"""The OpenAPI is whole: what it allows is answered as it tells, and nothing that schemathesis sends makes us fail."""
 
 from typing import Any
 
 import pytest
 import schemathesis
-from conftest import worker
 from hypothesis import HealthCheck, given, settings
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
@@ -14,8 +13,8 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from conftest import worker
 from refocal.serving.guard import Guard
-
 
 DOORS = [("post", path) for path in ("/refocus", "/sweep", "/disparity", "/living", "/batch")]
 DOORS += [("get", "/batch/{job}"), ("delete", "/batch/{job}"), ("get", "/batch/{job}/result")]

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-from conftest import file_of, photo_of
 from starlette.testclient import TestClient
+
+from conftest import file_of, photo_of
 
 PNG = file_of()
 BAD: list[tuple[str, dict[str, Any], dict[str, Any], int, str | None]] = [

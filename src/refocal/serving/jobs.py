@@ -140,10 +140,11 @@ class Jobs:
             if _time(entry) < oldest and not _is_leased(entry):
                 shutil.rmtree(entry, ignore_errors=True)
 
-    def work(self, refocus: Refocus, stop: threading.Event) -> None:
-        """Do what there is to do until told to stop: the loop of a worker's thread."""
+    def work(self, refocus: Refocus, stop: threading.Event, tell: Callable[[int], None] = lambda _: None) -> None:
+        """Do what there is to do until told to stop, and tell how many jobs wait: the loop of a worker's thread."""
         while not stop.is_set():
             self.wake.clear()
+            tell(self.waiting())
             for path in list(self._open()):
                 try:
                     with _lease(path) as mine:

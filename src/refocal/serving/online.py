@@ -28,7 +28,7 @@ def refocus(
     disparity: MapFile = None,
     format: Annotated[
         Format | None, Form(description="Default: the photo's own; of HEIC jpeg", examples=["jpeg"])
-    ] = None,  # noqa: A002
+    ] = None,
     quality: Quality = 92,
     metadata: Metadata = "keep",
 ) -> Response:
@@ -46,7 +46,7 @@ def sweep(
     disparity: MapFile = None,
     format: Annotated[
         Film, Form(description="An animation, a film, or a ZIP file of frames", examples=["mp4"])
-    ] = "webp",  # noqa: A002
+    ] = "webp",
     fps: Annotated[float, Form(ge=1, le=60, allow_inf_nan=False, description="Frames a second", examples=[12])] = 12,
 ) -> Response:
     """Make a film of the focus; large photos become smaller: all frames together have 40 megapixels at most."""

@@ -48,7 +48,9 @@ class Refocal:
         self.jobs = Jobs(SETTINGS.dir / "jobs", limit=SETTINGS.jobs, max_age=SETTINGS.job_days * 86400)
         APP.state.studio, APP.state.jobs = self.studio, self.jobs
         self.stop = threading.Event()
-        self.hand = threading.Thread(target=self.jobs.work, args=(self.refocus_one, self.stop), daemon=True)
+        self.hand = threading.Thread(
+            target=self.jobs.work, args=(self.refocus_one, self.stop, meters.QUEUE.set), daemon=True
+        )
         self.hand.start()
 
     def refocus_one(self, data: bytes, settings: Mapping[str, Any]) -> Made:
@@ -58,8 +60,6 @@ class Refocal:
         except Exception:
             meters.PHOTOS.labels("failed").inc()
             raise
-        finally:
-            meters.QUEUE.set(self.jobs.waiting())
         meters.PHOTOS.labels("done").inc()
         return answer.suffix, answer.data, {"focus": answer.focus}
 
