@@ -77,7 +77,8 @@ def test_a_given_disparity_is_the_depth_inside(lens: Refocuser) -> None:
         inside_of(living_html(lens, photo_of(), disparity=told, disparity_range=(0, 100), levels=3))["depth"]
     )
     assert (np.diff(depth[20].astype(int)) >= 0).mean() > 0.9
-    assert depth[20, 2] < 30 < 225 < depth[20, -3]
+    assert depth[20, 2] < 30
+    assert depth[20, -3] > 225
 
 
 def test_a_model_without_disparity_gives_a_picture_with_a_slider_alone(tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ def polyglots() -> Iterator[tuple[str, bytes]]:
 
 
 def wrong() -> Iterator[tuple[str, bytes]]:
-    """What is no picture at all."""
+    """Give what is no picture at all."""
     yield "empty", b""
     yield "text", b"hello"
     yield "html", b"<html></html>"

@@ -39,7 +39,7 @@ def overlapping() -> bytes:
 
 
 def lying() -> bytes:
-    """A file that unpacks to more than its head tells."""
+    """Return a file that unpacks to more than its head tells."""
     data = bytearray(zip_of(("a.jpg", b"\0" * 40_000_000)))
     place = data.index(b"PK\1\2")
     data[place + 24 : place + 28] = struct.pack("<I", 1000)

@@ -32,8 +32,8 @@ def living(
 
     For example:
       refocal living garden.jpg -o garden.html
-      refocal living garden.jpg -o garden.html --aperture 60 --levels 33 --title "Our garden"
-      refocal living portrait.heic -o portrait.html
+      refocal living garden.jpg -o garden.html --aperture 30 --levels 25 --title "Our garden"
+      refocal living garden.jpg -o garden.html --disparity garden_disparity.png
     """
     from refocal.photo.images import read_image, written_beside
     from refocal.photo.living import living_html

@@ -26,7 +26,7 @@ def refocus(
     y: Point = None,
     aperture: Aperture = None,
     disparity: MapFile = None,
-    format: Annotated[
+    format: Annotated[  # noqa: A002  its name in the API
         Format | None, Form(description="Default: the photo's own; of HEIC jpeg", examples=["jpeg"])
     ] = None,
     quality: Quality = 92,
@@ -44,7 +44,7 @@ def sweep(
     levels: Annotated[int, Form(ge=2, le=64, description="Frames", examples=[15])] = 15,
     aperture: Aperture = None,
     disparity: MapFile = None,
-    format: Annotated[
+    format: Annotated[  # noqa: A002  its name in the API
         Film, Form(description="An animation, a film, or a ZIP file of frames", examples=["mp4"])
     ] = "webp",
     fps: Annotated[float, Form(ge=1, le=60, allow_inf_nan=False, description="Frames a second", examples=[12])] = 12,
