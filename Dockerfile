@@ -32,12 +32,21 @@ RUN test -s models/pretrained/refocal.onnx -a -s models/pretrained/refocal.rende
       && /opt/dvc/bin/dvc pull --quiet models/pretrained/*.onnx.dvc; }
 COPY src src
 COPY hatch_build.py README.md LICENSE ./
-# Compiled ahead, as a read-only root cannot be; a few packages carry templates that are no Python.
 RUN uv pip install --quiet --python /opt/refocal --constraint requirements.lock --no-deps . \
-    && test -s /opt/refocal/lib/python3*/site-packages/refocal/weights/refocal.onnx \
-    && rm -f /opt/refocal/bin/uv /opt/refocal/bin/uvx \
-    && find /opt/refocal -type d -name tests -prune -exec rm -r {} + \
-    && { python -m compileall -q -j 0 /opt/refocal/lib || true; }
+    && test -s /opt/refocal/lib/python3*/site-packages/refocal/weights/refocal.onnx
+# Left out: the builder of environments, a second copy of onnxruntime for C programs, codecs that neither PNG nor TIFF need.
+RUN cd /opt/refocal && rm -f bin/uv bin/uvx && cd lib/python3*/site-packages \
+    && find . -type d -name tests -prune -exec rm -r {} + \
+    && rm -f onnxruntime/capi/libonnxruntime.so* \
+      imagecodecs/_avif* imagecodecs/_sz3* imagecodecs/_pcodec* imagecodecs/_sperr* imagecodecs/_ultrahdr* \
+      imagecodecs.libs/libaom-* imagecodecs.libs/libavif-* imagecodecs.libs/libSZ3* imagecodecs.libs/libcpcodec-* \
+      imagecodecs.libs/libSPERR-* imagecodecs.libs/libuhdr-*
+# Run once: a model that does not run fails the build, and what is imported gets compiled, as a read-only root cannot do it.
+RUN export REFOCAL_DIR=/tmp/refocal BENTOML_HOME=/tmp/bentoml \
+    && /opt/refocal/bin/python -c "from refocal.serving.service import Refocal; Refocal.inner()" \
+    && /opt/refocal/bin/bentoml serve --help > /dev/null \
+    && /opt/refocal/bin/python -m compileall -q /opt/refocal/lib/python3*/site-packages/refocal \
+      /opt/refocal/lib/python3*/site-packages/_bentoml_impl /opt/refocal/lib/python3*/site-packages/_bentoml_sdk
 
 FROM python:3.11-slim-bookworm
 LABEL org.opencontainers.image.title="refocal" \
