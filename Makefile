@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test lint types bench format gate release lock
+.PHONY: help setup repro serve test browser lint types bench benchserve format gate release lock
 
 help:  ## this list
 	@sed -nE 's/^([a-z]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -36,7 +36,16 @@ repro: $(READY) $(PULLED)  ## run the whole pipeline, print the metrics and wher
 	@python -m refocal.judging.report metrics.json
 	@echo "Pictures: pictures/   curves: dvc plots show   model: models/refocal.onnx"
 
-test: $(READY) lint types  ## lint, types and all tests, with coverage
+serve: $(READY) $(PULLED)  ## the page and the API on 127.0.0.1:3000
+	bentoml serve refocal.serving.service:Refocal --host 127.0.0.1 --port 3000
+
+# The tests of the page drive Chromium; where it cannot be had they are skipped.
+browser:
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
+	  && apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; } \
+	  || echo "no Chromium (Debian: apt-get install chromium): the tests of the page are skipped"
+
+test: $(READY) browser lint types  ## lint, types and all tests, with coverage
 	pytest --numprocesses 2 --cov --cov-report=term
 
 lint: $(READY)  ## ruff: rules and format

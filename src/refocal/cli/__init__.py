@@ -11,6 +11,7 @@ import refocal
 from refocal.cli.bracket import bracket
 from refocal.cli.evaluating import evaluate
 from refocal.cli.lightfields import info, sample, stack
+from refocal.cli.living import living
 from refocal.cli.one_lightfield import lightfield
 from refocal.cli.photos import photo, sweep
 
@@ -22,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (photo, sweep, bracket, lightfield, info, stack, sample, evaluate):
+for command in (photo, sweep, living, bracket, lightfield, info, stack, sample, evaluate):
     app.command(no_args_is_help=False)(command)
 # typer's own errors come from click, which newer releases of typer carry inside: reached through typer, it is right
 # with both. BadParameter -> UsageError -> ClickException.

@@ -1,0 +1,63 @@
+"""`refocal living`: a photo becomes one HTML file in which whoever opens it clicks where the focus shall be."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from refocal.cli.depth import DepthModel, DepthPreset, Disparity, DisparityRange, IsDepth, told_disparity
+from refocal.cli.depth import portrait_disparity as inside
+from refocal.cli.options import Force, check_new
+from refocal.cli.photos import Aperture, Model, RequireGpu, Source, Threads
+
+
+def living(
+    source: Source,
+    *,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file: .html.")],
+    aperture: Aperture = None,
+    levels: Annotated[int, typer.Option(help="Frames inside, 3 to 65.")] = 17,
+    title: Annotated[str, typer.Option(help="What the page is called (default: the file's name).")] = "",
+    model: Model = None,
+    threads: Threads = 0,
+    require_gpu: RequireGpu = False,
+    disparity: Disparity = None,
+    disparity_range: DisparityRange = None,
+    is_depth: IsDepth = False,
+    depth_model: DepthModel = None,
+    depth_preset: DepthPreset = "depth-anything-v2",
+    force: Force = False,
+) -> None:
+    """Make a living picture: one file for the browser, nothing loaded from elsewhere, click to refocus.
+
+    For example:
+      refocal living garden.jpg -o garden.html
+      refocal living garden.jpg -o garden.html --aperture 30 --levels 25 --title "Our garden"
+      refocal living garden.jpg -o garden.html --disparity garden_disparity.png
+    """
+    from refocal.photo.images import read_image, written_beside
+    from refocal.photo.living import living_html
+    from refocal.photo.refocuser import Refocuser
+    from refocal.photo.sharpness import warn_if_blurred
+
+    check_new(output, force=force)
+    if output.suffix.lower() not in {".html", ".htm"}:
+        raise ValueError(f"cannot write {output}: a living picture is .html")
+    pixels = read_image(source).pixels
+    refocuser = Refocuser(model, threads=threads, require_gpu=require_gpu)
+    told = told_disparity(pixels, disparity, disparity_range, is_depth, depth_model, depth_preset)
+    if told is None and refocuser.finds_depth:
+        told = inside(source, pixels)
+    warn_if_blurred(pixels)
+    text = living_html(
+        refocuser,
+        pixels,
+        disparity=told,
+        disparity_range=None if told is None else (-1, 1),
+        aperture=aperture,
+        levels=levels,
+        title=title or source.stem,
+    )
+    with written_beside(output) as beside:
+        beside.write_text(text, encoding="utf-8")
+    typer.echo(f"{output}: {levels} frames, {len(text) / 1e6:.1f} MB")

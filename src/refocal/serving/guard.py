@@ -1,0 +1,211 @@
+"""What stands before every request: who may ask, how much may be sent, how many at once and how long; and the log.
+
+One ASGI middleware around everything that the server answers, BentoML's own doors included.
+"""
+
+import asyncio
+import hmac
+import json
+import logging
+import re
+import secrets
+import time
+from collections.abc import MutableMapping
+from http import HTTPStatus
+from typing import Any
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+import refocal
+from refocal.serving import meters
+from refocal.serving.logs import LOG
+from refocal.serving.settings import Settings
+
+OPEN = (
+    "/livez",
+    "/readyz",
+    "/healthz",
+    "/",
+    "/favicon.ico",
+)  # without a token: health, and the page, which asks for it
+STATIC = "/static/"
+MULTIPART = "multipart/form-data"
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "X-Frame-Options": "DENY",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+CLOSED = "default-src 'none'; frame-ancestors 'none'"  # of what is no page
+
+
+class Guard:
+    """The middleware.
+
+    Parameters
+    ----------
+    app : ASGI application
+    settings : Settings
+    """
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self.app, self.settings = app, settings
+        self.held = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or refuse it with JSON."""
+        if scope["type"] != "http":
+            if scope["type"] == "lifespan":
+                await self.app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        told = headers.get("x-request-id", "")
+        name = told if re.fullmatch(r"[\w.:-]{1,64}", told) else secrets.token_hex(8)
+        scope.setdefault("state", {})["request_id"] = name
+        exchange = _Exchange(scope, receive, send, name, self._limit(scope["path"]))
+        refused = self._refused(scope, headers, exchange.limit)
+        if refused is not None:
+            await exchange.refuse(*refused)
+        elif scope["method"] == "POST" or not _is_open(scope["path"]):
+            await self._held(exchange)
+        else:
+            await self.app(scope, receive, exchange.send)
+        exchange.write_log()
+
+    async def _held(self, exchange: "_Exchange") -> None:
+        """Pass a request on while there is room and time for it."""
+        if self.held >= self.settings.concurrency:
+            await exchange.refuse(503, "busy: try again in a second", "concurrency")
+            return
+        self.held += 1
+        work = asyncio.ensure_future(self.app(exchange.scope, exchange.receive, exchange.send))
+        work.add_done_callback(self._released)
+        try:
+            # Not cancelled by waiting: a thread of it runs on, and takes its room until it ends.
+            done, _ = await asyncio.wait({work}, timeout=self.settings.timeout)
+        except asyncio.CancelledError:
+            work.cancel()
+            raise
+        if not done:
+            await exchange.refuse(503, f"not done within {self.settings.timeout:g} s", "timeout")
+            work.cancel()
+        elif (error := work.exception()) is not None and not exchange.status:
+            raise error  # nobody has answered; what was answered is in the log already
+
+    def _released(self, work: "asyncio.Future[None]") -> None:
+        self.held -= 1
+        if not work.cancelled():
+            work.exception()  # looked at, so that nobody complains of it when it came too late
+
+    def _limit(self, path: str) -> int:
+        return self.settings.max_batch_bytes if path == "/batch" else self.settings.max_bytes
+
+    def _refused(self, scope: Scope, headers: Headers, limit: int) -> tuple[int, str, str] | None:
+        path = scope["path"]
+        if self.settings.token and not (path in OPEN or path.startswith(STATIC)) and scope["method"] != "OPTIONS":
+            kind, _, token = headers.get("authorization", "").partition(" ")
+            if kind.lower() != "bearer" or not hmac.compare_digest(
+                token.encode("latin-1"), self.settings.token.encode()
+            ):
+                return 401, "a token is needed: send the header Authorization: Bearer …", "token"
+        if scope["method"] != "POST":
+            return None
+        if headers.get("content-type", "").split(";")[0].strip().lower() != MULTIPART:
+            return 415, f"the body must be {MULTIPART}", "content-type"
+        length = headers.get("content-length", "0")
+        if not length.isascii() or not length.isdigit():
+            return 400, "Content-Length must be a number", "content-length"
+        if int(length) > limit:
+            return 413, f"the body has {length} bytes, more than the {limit} allowed", "bytes"
+        return None
+
+
+class _DisconnectedError(Exception):
+    """The body was longer than told; nobody shall read on."""
+
+
+class _Exchange:
+    """A request and its answer: counted, bounded, and logged."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, name: str, limit: int) -> None:
+        self.scope, self.name, self.limit = scope, name, limit
+        self._receive, self._send = receive, send
+        self.got, self.sent, self.status = 0, 0, 0
+        self.refused_for = ""
+        self.start = time.perf_counter()
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self.got += len(message.get("body", b""))
+        if self.got > self.limit and self.scope["method"] == "POST":
+            await self.refuse(413, f"the body has more than the {self.limit} bytes allowed", "bytes")
+            raise _DisconnectedError
+        return message
+
+    async def send(self, message: Message) -> None:
+        if self.refused_for:  # an answer was given already: what comes late is dropped
+            return
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(raw=message["headers"])
+            if message["status"] >= 400 and not headers.get("content-type", "").startswith("application/json"):
+                await self.refuse(
+                    message["status"], HTTPStatus(message["status"]).phrase, "path"
+                )  # BentoML's own: plain
+                return
+            self.status = message["status"]
+            self._add(headers)
+            message = {**message, "headers": headers.raw}
+        else:
+            self.sent += len(message.get("body", b""))
+        await self._send(message)
+
+    def _add(self, headers: MutableHeaders) -> None:
+        for key, value in HEADERS.items():
+            headers.setdefault(key, value)
+        headers.setdefault("Content-Security-Policy", CLOSED)
+        headers.setdefault("Cache-Control", "no-store")
+        headers["X-Request-ID"] = self.name
+        headers["X-Refocal-Version"] = refocal.__version__
+
+    async def refuse(self, status: int, line: str, reason: str) -> None:
+        """Answer with JSON; where an answer has begun, the connection ends."""
+        if self.refused_for:
+            return
+        begun = self.status != 0
+        self.refused_for, self.status = reason, status
+        meters.REFUSED.labels(reason).inc()
+        if begun:
+            return
+        body = json.dumps({"error": line, "field": None, "request_id": self.name}).encode()
+        headers = MutableHeaders({"Content-Type": "application/json", "Content-Length": str(len(body))})
+        self._add(headers)
+        if status == 503:
+            headers["Retry-After"] = "1"
+        if status == 401:
+            headers["WWW-Authenticate"] = "Bearer"
+        if status in {413, 415, 401, 503}:
+            headers["Connection"] = "close"  # what is still on its way is not read
+        await self._send({"type": "http.response.start", "status": status, "headers": headers.raw})
+        await self._send({"type": "http.response.body", "body": body})
+
+    def write_log(self) -> None:
+        entry: MutableMapping[str, Any] = {
+            "request_id": self.name,
+            "method": self.scope["method"],
+            "path": self.scope["path"],
+            "status": self.status,
+            "milliseconds": round((time.perf_counter() - self.start) * 1000, 1),
+            "bytes_in": self.got,
+            "bytes_out": self.sent,
+        }
+        if self.refused_for:
+            entry["refused_for"] = self.refused_for
+        entry |= self.scope["state"].get("log", {})
+        level = logging.DEBUG if self.scope["path"] in OPEN[:3] else logging.INFO
+        LOG.log(level, "request", extra={"entry": entry})
+
+
+def _is_open(path: str) -> bool:
+    return path in OPEN or path.startswith(STATIC)

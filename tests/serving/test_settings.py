@@ -1,0 +1,42 @@
+"""Settings come from the environment, and a bad one is named."""
+
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from refocal.serving.settings import Settings, read_settings
+
+
+def test_each_setting_is_read_from_its_variable() -> None:
+    told = {"MODEL": "m.onnx", "TOKEN": "t", "CORS": "https://a.example", "MAX_BYTES": "10", "MAX_BATCH_BYTES": "11"}
+    told |= {"MAX_PIXELS": "12", "MAX_PHOTOS": "13", "WORKERS": "2", "THREADS": "3", "CONCURRENCY": "4", "AT_ONCE": "5"}
+    told |= {"TIMEOUT": "1.5", "DIR": "/x", "CACHE_BYTES": "0", "JOBS": "6", "JOB_DAYS": "0.5"}
+    settings = read_settings({f"REFOCAL_{name}": value for name, value in told.items()})
+    assert {name.upper() for name in vars(settings)} == set(told)
+    for field in fields(Settings):
+        assert str(getattr(settings, field.name)) == told[field.name.upper()]
+    assert isinstance(settings.dir, Path)
+
+
+def test_what_is_not_set_or_empty_keeps_its_default() -> None:
+    assert read_settings({"REFOCAL_JOBS": " ", "OTHER": "1"}) == Settings()
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "1.5", "many", "1e3", "nan"])
+def test_an_integer_out_of_range_is_named(value: str) -> None:
+    with pytest.raises(ValueError, match="REFOCAL_JOBS must be an integer, more than 0, got"):
+        read_settings({"REFOCAL_JOBS": value})
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "nan", "inf", "soon"])
+def test_a_number_out_of_range_is_named(value: str) -> None:
+    with pytest.raises(ValueError, match="REFOCAL_TIMEOUT must be a number, more than 0, got"):
+        read_settings({"REFOCAL_TIMEOUT": value})
+
+
+def test_the_cores_are_shared_out_among_the_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(8)))
+    assert Settings(workers=2).session_threads == 4
+    assert Settings(workers=20).session_threads == 1
+    assert Settings(workers=2, threads=3).session_threads == 3
