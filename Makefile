@@ -8,10 +8,10 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro serve test browser lint types bench benchserve format gate release lock
+.PHONY: help setup repro serve test browser lint types bench bench-serve format gate release lock
 
 help:  ## this list
-	@sed -nE 's/^([a-z]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 # Debian ships Python without ensurepip: as root its package is installed, otherwise the line to run is printed.
 $(READY): requirements.lock pyproject.toml
@@ -62,6 +62,9 @@ format: $(READY)  ## let ruff format and fix what it can
 bench: $(READY)  ## time the kernels beside the alternatives, and the model
 	python benchmarks/shiftadd.py
 	python benchmarks/refocusing.py
+
+bench-serve: $(READY) $(PULLED)  ## load the service: requests a second and latencies beside the bare Refocuser
+	python benchmarks/serving.py
 
 gate: $(READY)  ## compare the metrics with revision BASE (default main); fail on a regression or a stale lock
 	python -m refocal.stages.gate --base $(BASE)
