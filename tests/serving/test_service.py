@@ -129,3 +129,21 @@ def test_the_service_runs_without_torch_and_numba(tmp_path: Path, lens_model: Pa
     code += "print({'torch', 'numba', 'skimage', 'scipy'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip().splitlines()[-1] == "set()"
+
+
+WEIGHTS = Path(__file__).parents[2] / "models" / "pretrained" / "refocal.onnx"
+
+
+@pytest.mark.skipif(not WEIGHTS.is_file(), reason="no released weights; dvc pull brings them")
+def test_a_bento_has_the_package_and_its_weights_inside(tmp_path: Path) -> None:
+    environment = os.environ | {"BENTOML_HOME": str(tmp_path), "BENTOML_DO_NOT_TRACK": "1"}
+    command = [sys.executable, "-m", "bentoml", "build", "--output", "tag"]
+    subprocess.run(command, cwd=WEIGHTS.parents[2], env=environment, capture_output=True, check=True)
+    (bento,) = (tmp_path / "bentos" / "refocal").glob("*/bento.yaml")
+    inside = bento.parent / "src"
+    for name in ("refocal.onnx", "refocal.analyse.onnx", "refocal.render.onnx", "LICENSE"):
+        assert (inside / "models" / "pretrained" / name).read_bytes() == (WEIGHTS.parent / name).read_bytes()
+    assert (inside / "src" / "refocal" / "serving" / "page" / "index.html").is_file()
+    assert not list(inside.rglob("generator.pt"))
+    assert not (inside / "tests").exists()
+    assert (bento.parent / "env" / "python" / "requirements.txt").read_text().splitlines()[0] == "."

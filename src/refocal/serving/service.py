@@ -26,8 +26,19 @@ APP = build(SETTINGS)
 logs.set_up()
 
 
+# What `bentoml build` puts into a bento: the package itself, its weights inside; in a container of the locked versions.
+CARRIED = ["pyproject.toml", "hatch_build.py", "requirements.lock", "README.md", "LICENSE", "src", "models"]
+IMAGE = (
+    bentoml.images.Image(python_version="3.11", lock_python_packages=False)
+    .build_include(*CARRIED)
+    .python_packages(".", "fastapi", "prometheus-client", "pydantic", "python-multipart")
+    .run("cd src && uv pip install --constraint requirements.lock '.[serve]'")
+)
+
+
 @bentoml.service(
     name="refocal",
+    image=IMAGE,
     workers=SETTINGS.workers,
     traffic={"timeout": SETTINGS.timeout + 5},
     logging={"access": {"enabled": False}},  # the guard writes it, with the request's id
