@@ -10,6 +10,7 @@ render, encode; "one photo" sends the same, as a moving slider does. Client, ser
 import argparse
 import http.client
 import os
+import secrets
 import socket
 import statistics
 import subprocess
@@ -47,13 +48,11 @@ class Photos:
     """Files that decode alike and are all different, or one again and again."""
 
     def __init__(self, photo: bytes, *, fresh: bool) -> None:
-        self.photo, self.fresh, self.number, self.lock = photo, fresh, 0, threading.Lock()
+        self.photo, self.fresh = photo, fresh
 
     def __call__(self) -> bytes:
         """Return the next one."""
-        with self.lock:
-            self.number += self.fresh
-            return self.photo + b"%016d" % self.number
+        return self.photo + (secrets.token_bytes(16) if self.fresh else bytes(16))
 
 
 def form_of(photo: bytes, focus: float) -> bytes:
