@@ -14,6 +14,7 @@ import pytest
 import refocal
 from refocal.cli import app
 from refocal.photo.images import write_image
+from tiny_depth import write_depth_model
 from tiny_model import PROPS, write_lens_models
 
 Run = Callable[[str], tuple[int, str, str]]
@@ -26,10 +27,16 @@ Run = Callable[[str], tuple[int, str, str]]
         ("refocal --bogus", "refocal: No such option"),
         ("refocal photo", "refocal photo: Missing argument 'PHOTO'"),
         ("refocal photo garden.jpg -o x.png", "Missing option '--focus'"),
-        ("refocal photo garden.jpg -o x.png --focus near", "'--focus'"),
+        (
+            "refocal photo garden.jpg -o x.png --focus near",
+            "'--focus': focus must be a number between -1",
+        ),
+        ("refocal photo garden.jpg -o x.png --focus near", "1 (nearest), got near"),
         ("refocal photo garden.jpg -o x.png --focus -1.5", "focus must be between -1 (farthest) and 1 (nearest)"),
         ("refocal photo garden.jpg -o x.png --focus nan", "focus must be between"),
         ("refocal photo garden.jpg -o x.png --focus 0 --aperture -3", "aperture must be"),
+        ("refocal photo garden.jpg -o x.png --focus 0 --aperture 1e9", "below 1e+06 and 0 or more, got 1000000000.0"),
+        ("refocal lightfield a -o x.png --focus near", "focus must be a number between -1"),
         ("refocal photo garden.jpg -o x.bmp --focus 0", "the suffix must be one of"),
         ("refocal photo garden.jpg -o models --focus 0", "models is a folder; name a file"),
         ("refocal photo garden.jpg -o absent/x.png --focus 0", "there is no folder"),
@@ -52,11 +59,15 @@ Run = Callable[[str], tuple[int, str, str]]
         ("refocal info absent", "absent"),
         ("refocal sample -o x --size big", "--size must be N or UxV"),
         ("refocal sample -o x --grid 4", "grid"),
+        ("refocal evaluate --data absent", "--data absent: there is no such folder"),
+        ("refocal evaluate --data empty", "--data empty: the folder is empty; a subfolder a capture belongs there"),
+        ("refocal evaluate --data models -o garden.jpg", "garden.jpg is there already; --force overwrites it"),
     ],
 )
 def test_bad_use_is_one_line_and_exit_code_2(here: Path, run: Run, line: str, message: str) -> None:
     clear = np.zeros((8, 8, 4), np.uint8)
     write_image("clear.png", clear)
+    (here / "empty").mkdir()
     before = sorted(here.iterdir())
     code, out, err = run(line)
     assert (code, out) == (2, "")
@@ -100,6 +111,15 @@ def test_help_and_version_cost_no_heavy_import() -> None:
         assert f"'{name}'" not in done.stderr, name
 
 
+@pytest.mark.parametrize("line", ["--data absent", "--data . -o garden.jpg"])
+def test_what_is_wrong_with_an_evaluation_is_said_before_the_heavy_imports(here: Path, line: str) -> None:
+    code = f"import sys, refocal.cli; refocal.cli.main(['evaluate', *{line.split()}]); print(sorted(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.count("\n") == 1
+    for name in ("numpy", "onnxruntime", "numba", "skimage", "torch"):
+        assert f"'{name}'" not in done.stdout, name
+
+
 def test_no_command_shows_the_help(run: Run) -> None:
     code, out, _ = run("refocal")
     assert code == 0
@@ -125,6 +145,7 @@ def test_the_examples_of_the_help_are_well_formed(here: Path, sample_folder: Pat
     line = line.replace("-1:1:61 --fps 30", "-1:1:5 --fps 30").replace("-1:1:21", "-1:1:5")
     write_image("scan.tif", np.full((40, 40, 3), 9, np.uint16))
     Path("my.onnx").symlink_to("models/refocal.onnx")
+    write_depth_model(here / "metric.onnx", multiple=14)
     rng = np.random.default_rng(0)
     mosaic = rng.integers(0, 256, (5 * 40, 5 * 44, 3), np.uint8)
     write_image("mosaic.png", mosaic)
@@ -134,9 +155,9 @@ def test_the_examples_of_the_help_are_well_formed(here: Path, sample_folder: Pat
     for r in range(3):
         for c in range(3):
             write_image(f"views/img_{c}_{r}.png", mosaic[:60, :80])
-    if "--disparity" in line or line.startswith("refocal lightfield"):
+    if "--disparity" in line or "--depth-model" in line or line.startswith("refocal lightfield"):
         write_lens_models(here / "models" / "refocal.onnx", PROPS)
-        write_image("garden_disparity.png", mosaic[:60, :80, 0])
+        write_image("garden_disparity.png", mosaic[:60, :40, 0])
     if line.startswith("refocal evaluate"):
         Path("captures").symlink_to(sample_folder)
     if line.startswith("refocal sample"):

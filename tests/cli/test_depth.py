@@ -9,21 +9,27 @@ from PIL import Image
 
 from portraits import write_heic, write_portrait
 from refocal.photo.depth_files import read_disparity
-from refocal.photo.disparity import enlarge, to_focus
+from refocal.photo.depth_model import Conventions, DepthModel
+from refocal.photo.disparity import Depth, enlarge, to_focus
 from refocal.photo.images import read_image
 from refocal.photo.refocuser import Refocuser
+from tiny_depth import write_depth_model
 from tiny_model import PROPS, write_lens_models
 
 Run = Callable[[str], tuple[int, str, str]]
+ABSENT = ("absent.onnx", "absent.PTH", "here/absent.safetensors", "./absent", "/absent", "a/b/absent", "~/absent")
 
 
 @pytest.fixture
 def place(here: Path) -> Path:
-    """Return a folder with a model that goes by way of the disparity, and a map of 30 x 20 pixels, far to near."""
+    """Return a folder with a model that goes by way of the disparity, and a map of 20 x 30 pixels, far to near."""
     write_lens_models(here / "models" / "refocal.onnx", PROPS | {"weights": "abc"})
-    ramp = np.linspace(10, 210, 30)[None].repeat(20, 0)
+    ramp = np.linspace(10, 210, 20)[None].repeat(30, 0)
     Image.fromarray(ramp.astype(np.uint8)).save(here / "map.png")
     np.save(here / "distance.npy", 1 / ramp.astype(np.float32))
+    np.save(here / "unknown.npy", np.full((30, 20), np.nan, np.float32))
+    write_depth_model(here / "net.onnx")
+    (here / "text.onnx").write_text("depth")
     return here
 
 
@@ -64,13 +70,21 @@ def test_a_sweep_takes_a_map_and_else_analyses_once(place: Path, run: Run, monke
     ("options", "message"),
     [
         ("--disparity map.png --depth-model net.onnx", "--disparity and --depth-model exclude each other"),
-        ("--disparity-range 0,1", "--disparity-range and --is-depth say how to read --disparity, which is missing"),
-        ("--is-depth", "say how to read --disparity, which is missing"),
+        ("--disparity-range 0,1", "--disparity-range says how to read --disparity, which is missing"),
+        ("--is-depth", "--is-depth says what --disparity or --depth-model holds, and neither is named"),
+        ("--depth-preset midas", "--depth-preset: for the ONNX file that --depth-model names, which is missing"),
+        ("--depth-size 9 --depth-std 1,1,1", "--depth-size, --depth-std: for the ONNX file that --depth-model names"),
+        ("--depth-model models --depth-mean 0,0,0", "--depth-mean: for ONNX files, and --depth-model models is none"),
+        ("--depth-model net.onnx --depth-size 0", "size must be an integer from 1 to 4096, got 0"),
+        ("--depth-model net.onnx --depth-mean 0,0", "--depth-mean must be R,G,B, as 0.5,0.5,0.5, got 0,0"),
+        ("--depth-model net.onnx --depth-std 1,1,0", "std must be above 0"),
+        ("--depth-model text.onnx", "text.onnx cannot be opened"),
+        ("--disparity unknown.npy", "unknown.npy: disparity must hold known values"),
         ("--disparity map.png --disparity-range 1", "--disparity-range must be FAR,NEAR, as 0.1,2.5, got 1"),
         ("--disparity map.png --disparity-range 1,2,3", "must be FAR,NEAR"),
         ("--disparity map.png --disparity-range 5,1", "far < near"),
         ("--disparity absent.png", "absent.png"),
-        ("--depth-model absent.onnx", "absent.onnx"),
+        *((f"--depth-model {path}", f"--depth-model {path}: no such file") for path in ABSENT),
     ],
 )
 def test_bad_use_is_one_line_and_nothing_is_written(place: Path, run: Run, options: str, message: str) -> None:
@@ -83,7 +97,7 @@ def test_bad_use_is_one_line_and_nothing_is_written(place: Path, run: Run, optio
 
 
 def test_a_model_that_knows_no_disparity_says_so(here: Path, run: Run) -> None:
-    Image.fromarray(np.eye(8, dtype=np.uint8) * 200).save("map.png")
+    Image.fromarray(np.eye(12, 8, dtype=np.uint8) * 200).save("map.png")
     code, _, err = run("refocal photo garden.jpg -o x.png --focus 0 --disparity map.png")
     assert code == 2
     assert "knows no disparity" in err
@@ -98,7 +112,8 @@ def test_a_portrait_photo_s_own_depth_is_taken_unless_another_is_named(place: Pa
     np.testing.assert_array_equal(
         read_image("own.png").pixels, Refocuser()(pixels, 0.3, 40, read_disparity("portrait.jpg"))
     )
-    assert run(f"{line} -o told.png --disparity map.png")[1] == "told.png: focus 0.3\n"
+    np.save("wide.npy", read_image("map.png").pixels.T)
+    assert run(f"{line} -o told.png --disparity wide.npy")[1] == "told.png: focus 0.3\n"
     assert not np.array_equal(read_image("own.png").pixels, read_image("told.png").pixels)
     assert run("refocal sweep portrait.jpg -o frames --focus 0.3 --aperture 40")[0] == 0
     np.testing.assert_array_equal(read_image("frames/000.png").pixels, read_image("own.png").pixels)
@@ -123,3 +138,64 @@ def test_damaged_depth_is_said_in_one_line_and_the_model_s_own_is_taken(place: P
     assert err.count("\n") == 1
     assert err.startswith("refocal photo: warning: cut.jpg cannot be decoded")
     assert "the model's own is taken instead" in err
+
+
+@pytest.fixture
+def asked(place: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
+    """Keep what an ONNX depth network is told, and what the photo is rendered with."""
+    seen: list[tuple] = []
+    honest = DepthModel.__init__
+
+    def init(self: DepthModel, path: str, preset: str | None, **settings: object) -> None:
+        honest(self, path, preset, **settings)
+        seen.append((self.conventions,))
+
+    monkeypatch.setattr(DepthModel, "__init__", init)
+    monkeypatch.setattr(
+        Refocuser, "render", lambda self, photo, disparity, *_: seen.append((disparity,)) or np.array(photo)
+    )
+    return seen
+
+
+def test_size_and_normalisation_of_a_depth_model_are_options(asked: list[tuple], run: Run) -> None:
+    line = "--depth-model net.onnx --depth-preset midas --depth-size 64 --depth-mean 0.1,0.2,0.3 --depth-std 1,2,4"
+    assert run(f"refocal photo garden.jpg -o a.png --focus 0 {line}") == (0, "a.png: focus 0\n", "")
+    assert asked[0] == (Conventions(64, "long", 32, (0.1, 0.2, 0.3), (1, 2, 4)),)
+    assert run(f"refocal sweep garden.jpg -o b.gif --focus 0,1 {line}")[0] == 0
+    assert asked[2] == asked[0]
+    assert run("refocal photo garden.jpg -o c.png --focus 0 --depth-model net.onnx")[0] == 0
+    assert asked[5] == (Conventions(),)
+
+
+def test_a_depth_model_of_metric_depth_is_turned_round(asked: list[tuple], run: Run) -> None:
+    """The same network, said to give distances: what is bright is far."""
+    for more in ("", "--is-depth"):
+        line = f"refocal photo garden.jpg -o a{more}.png --focus 0 --depth-model net.onnx --depth-size 64 {more}"
+        assert run(f"{line} --depth-preset midas-release")[0] == 0
+    (_, (near,), _, (far,)) = asked
+    assert np.corrcoef(near.ravel(), far.ravel())[0, 1] < -0.7
+
+
+def test_a_name_of_the_hub_is_for_transformers(asked: list[tuple], run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    names: list[tuple] = []
+
+    def found(photo: np.ndarray, name: str, *, gives: str | None) -> Depth:
+        names.append((name, gives))
+        return Depth(photo, np.zeros(photo.shape[:2], np.float32), "")
+
+    monkeypatch.setattr("refocal.photo.depth_hub.transformers_depth", found)
+    line = "refocal photo garden.jpg --focus 0 --depth-model owner/Depth-V2.1-hf"
+    assert run(f"{line} -o a.png")[0] == 0
+    assert run(f"{line} -o b.png --is-depth")[0] == 0
+    assert names == [("owner/Depth-V2.1-hf", None), ("owner/Depth-V2.1-hf", "depth")]
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_map_of_another_shape_than_the_photo_is_warned_of(place: Path, run: Run) -> None:
+    line = "refocal photo garden.jpg --focus 0 --aperture 40 --disparity"
+    for shape, warns in (((30, 20), False), ((31, 20), False), ((32, 20), False), ((30, 30), True), ((20, 60), True)):
+        np.save("shape.npy", np.random.default_rng(0).random(shape))
+        code, _, err = run(f"{line} shape.npy -o a.png --force")
+        assert code == 0
+        size = f"shape.npy is {shape[1]} x {shape[0]}, the photo 40 x 60: it is stretched"
+        assert (err.count("\n"), size in err) == (int(warns), warns)

@@ -145,6 +145,20 @@ def test_the_disparity_error_is_0_for_the_truth_and_counts_edges_beside_values()
     assert float(disparity_error(wanted + step, wanted, NOT)) > 0.25 + 1e-3
 
 
+def test_gradients_of_a_disparity_cost_beside_its_values() -> None:
+    """A stripe costs by its place alone: at the border it has one edge, inside two, of the same values."""
+    wanted = torch.zeros(2, 1, 32, 32)
+    for axis in (2, 3):
+        costs = []
+        for start in (0, 12):
+            ours = wanted.clone()
+            ours.narrow(axis, start, 8).fill_(0.5)
+            costs.append(float(disparity_error(ours, wanted, NOT)))
+        # A step of .5 in a stripe of a quarter is .5 / sqrt(.047 + .01) = 2.1 deviations; one more of it in 31
+        # places along one axis costs a quarter of 2.1 / 31, and at the coarser scales 2, 4 and 8 times as much.
+        assert costs[1] - costs[0] == pytest.approx(0.25 * 2.1 * sum(1 / (32 / s - 1) for s in (1, 2, 4, 8)), rel=0.05)
+
+
 def test_what_is_not_known_of_a_disparity_counts_for_nothing() -> None:
     """Neither in the value nor in the gradient, even where nothing is known at all."""
     wanted = torch.rand(2, 1, 16, 24)

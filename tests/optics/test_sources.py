@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from refocal.optics.lightfield import LightField
 from refocal.optics.sources import BLOCK, list_sources, list_stacks
 
 GREY = np.full((4, 6, 3), 90, np.uint8)
@@ -53,6 +54,59 @@ def test_a_folder_of_numbers_alone_is_one_stack_with_its_name(tmp_path: Path) ->
     put_stacks(tmp_path / "flower", "0.png", "1.png", "2.png")
     (source,) = list_sources(tmp_path).values()
     assert (source.name, source.kind, len(source.files)) == ("flower", "focal_stack", 3)
+
+
+@pytest.mark.parametrize(
+    ("names", "scenes"),
+    [
+        (("refocus_00.jpg", "refocus_01.jpg", "refocus_02.jpg"), {"st": 3}),
+        (
+            ("11__refocus_00.jpg", "11__refocus_01.jpg", "12__refocus_00.jpg", "12__refocus_01.jpg"),
+            {"st_11": 2, "st_12": 2},
+        ),
+        (("Focus-1.png", "Focus-2.png"), {"st": 2}),
+        (("cat_slice3.png", "cat_slice4.png"), {"st_cat": 2}),
+    ],
+)
+def test_what_is_called_slices_needs_no_toml(tmp_path: Path, names: tuple[str, ...], scenes: dict[str, int]) -> None:
+    for name in names:
+        put(tmp_path / "st" / name)
+    found = list_sources(tmp_path)
+    assert {name: len(source.files) for name, source in found.items()} == scenes
+    assert {source.kind for source in found.values()} == {"focal_stack"}
+
+
+@pytest.mark.parametrize(
+    ("names", "toml"),
+    [
+        (("1.png", "2.png", "3.png"), ""),  # a row of views as likely
+        (("refocus_00.png", "refocus_01.png"), 'kind = "light_field"'),
+        (("refocus_00.png", "refocus_01.png"), "grid = [1, 2]"),
+        (("refocus_00.png", "refocus_01.png", "IMG_3.png"), ""),
+        (("view_00_00.png", "view_00_01.png"), ""),
+    ],
+)
+def test_what_may_be_views_is_a_light_field(tmp_path: Path, names: tuple[str, ...], toml: str) -> None:
+    for name in names:
+        put(tmp_path / "st" / name)
+    (tmp_path / "st" / "lightfield.toml").write_text(toml + "\n")
+    assert [source.kind for source in list_sources(tmp_path).values()] == ["light_field"]
+
+
+def test_a_folder_of_a_photo_and_its_disparity_is_a_pair(tmp_path: Path) -> None:
+    for name in ("image.jpg", "disparity.png"):
+        put(tmp_path / "desk" / name)
+    (source,) = list_sources(tmp_path).values()
+    assert (source.name, source.kind) == ("desk", "rgbd")
+    assert [path.name for path in source.files] == ["image.jpg", "disparity.png"]
+
+
+@pytest.mark.parametrize("names", [("IMG 1a.png", "IMG 2a.png"), tuple(f"{n}.png" for n in range(4))])
+def test_pictures_that_are_no_views_are_told_how_to_be_slices(tmp_path: Path, names: tuple[str, ...]) -> None:
+    for name in names:
+        put(tmp_path / name)
+    with pytest.raises(ValueError, match=r'kind = "focal_stack" in lightfield\.toml'):
+        LightField.open(tmp_path)
 
 
 def test_neighbours_of_a_collection_share_a_group(tmp_path: Path) -> None:

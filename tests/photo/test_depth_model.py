@@ -1,61 +1,17 @@
 """Any monocular depth network the user names gives depth in focus units: ONNX files, and transformers models."""
 
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto
 
-from refocal.photo.depth_model import PRESETS, DepthModel, transformers_depth
+from refocal.photo.depth_model import PRESETS, DepthModel
 from refocal.photo.disparity import to_focus
+from tiny_depth import ramp, write_depth_model
 
 MEAN, STD = np.array(PRESETS["midas"].mean), np.array(PRESETS["midas"].std)
-
-
-def write_depth_model(
-    path: Path,
-    shape: Sequence[int | str] = ("N", 3, "H", "W"),
-    *,
-    rank: int = 4,
-    scale: float = 1,
-    multiple: int = 1,
-    dtype: int = TensorProto.FLOAT,
-    outputs: int = 1,
-) -> Path:
-    """Write a model of scale x the mean of the channels, that fails on sizes that are no multiple of `multiple`."""
-    last = shape[-1] == 3
-    kind = helper.tensor_dtype_to_np_dtype(dtype)
-    constants = {
-        "scale": np.array(scale, kind),
-        "blocks": np.array([0, 0, -1, multiple] if not last else [0, -1, multiple, 3]),
-        "channel": np.array([3 if last else 1]),
-    }
-    nodes = [
-        helper.make_node("Shape", ["pixels"], ["shape"]),
-        helper.make_node("Reshape", ["pixels", "blocks"], ["blocked"]),
-        helper.make_node("Reshape", ["blocked", "shape"], ["same"]),
-        helper.make_node("ReduceMean", ["same", "channel"], ["mean"], keepdims=rank == 4),
-        *(helper.make_node("Mul", ["mean", "scale"], [f"depth{k}"]) for k in range(outputs)),
-    ]
-    maps = [helper.make_tensor_value_info(f"depth{k}", dtype, [None] * rank) for k in range(outputs)]
-    graph = helper.make_graph(
-        nodes,
-        "tiny",
-        [helper.make_tensor_value_info("pixels", dtype, shape)],
-        maps,
-        [numpy_helper.from_array(value, name) for name, value in constants.items()],
-    )
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), path)
-    return path
-
-
-def ramp(height: int = 60, width: int = 80) -> NDArray[np.uint8]:
-    """Return a photo that grows brighter to the right: to the models here, nearer."""
-    return np.tile(np.linspace(0, 255, width)[None, :, None], (height, 1, 3)).astype(np.uint8)
 
 
 @pytest.mark.parametrize(
@@ -163,7 +119,7 @@ def test_files_that_are_no_depth_model_are_refused_in_one_line(tmp_path: Path) -
     write_depth_model(tmp_path / "flat.onnx", ("N", "H", "W"), rank=3)
     write_depth_model(tmp_path / "double.onnx", dtype=TensorProto.DOUBLE)
     for name, message in {
-        "none.onnx": "path must be that of an ONNX file, got .*none.onnx: no such file",
+        "none.onnx": "the depth model must be an ONNX file, got .*none.onnx: no such file",
         "text.onnx": "cannot be opened",
         "two.onnx": "must take one float image .* and give one map, it has pixels .*, depth0 .*, depth1",
         "grey.onnx": "must take one float image",
@@ -184,68 +140,3 @@ def test_a_model_that_fails_or_gives_no_map_is_said_so(tmp_path: Path) -> None:
         wild(ramp())
     with pytest.raises(ValueError, match="photo must be"):
         fails(np.zeros((3, 3), np.int64))
-
-
-@pytest.fixture(scope="module", params=["depth_anything", "metric", "dpt"])
-def saved(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """Save a tiny transformers model with random weights; return its folder and what it gives."""
-    transformers = pytest.importorskip("transformers")
-    torch = pytest.importorskip("torch")
-    torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp(request.param)
-    tiny = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
-    head = {"neck_hidden_sizes": [8, 8], "fusion_hidden_size": 8, "reassemble_factors": [2, 1]}
-    if request.param == "dpt":
-        config = transformers.DPTConfig(
-            **tiny, **head, image_size=32, patch_size=16, backbone_out_indices=[0, 1], is_hybrid=False
-        )
-        model = transformers.DPTForDepthEstimation(config)
-        processor = transformers.DPTImageProcessor(size={"height": 32, "width": 32})
-    else:
-        backbone = transformers.Dinov2Config(
-            **tiny, image_size=28, patch_size=14, out_indices=[1, 2], reshape_hidden_states=False, apply_layernorm=True
-        )
-        config = transformers.DepthAnythingConfig(
-            backbone_config=backbone,
-            reassemble_hidden_size=16,
-            head_hidden_size=8,
-            patch_size=14,
-            depth_estimation_type="metric" if request.param == "metric" else "relative",
-            max_depth=20,
-            **head,
-        )
-        model = transformers.DepthAnythingForDepthEstimation(config)
-        processor = transformers.DPTImageProcessor(size={"height": 28, "width": 28}, ensure_multiple_of=14)
-    model.save_pretrained(folder)
-    processor.save_pretrained(folder)
-    return folder, "depth" if request.param == "metric" else "disparity"
-
-
-@pytest.mark.filterwarnings("default")  # theirs
-def test_a_transformers_model_gives_depth(saved: tuple[Path, str]) -> None:
-    folder, gives = saved
-    photo = np.random.default_rng(0).integers(0, 256, (60, 80, 4), np.uint8)
-    depth = transformers_depth(photo, str(folder))
-    assert (depth.disparity.dtype, depth.disparity.shape) == (np.float32, (60, 80))
-    assert depth.source == f"transformers model {folder}"
-    np.testing.assert_array_equal(depth.disparity, transformers_depth(photo, str(folder), gives=gives).disparity)
-    other = "disparity" if gives == "depth" else "depth"
-    opposite = transformers_depth(photo, str(folder), gives=other).disparity
-    assert np.corrcoef(depth.disparity.ravel(), opposite.ravel())[0, 1] < 0
-
-
-@pytest.mark.filterwarnings("default")
-def test_a_transformers_model_that_is_none_is_refused_in_one_line(tmp_path: Path) -> None:
-    pytest.importorskip("transformers")
-    with pytest.raises(ValueError, match=r"model_name .* gives no depth: ") as caught:
-        transformers_depth(ramp(), str(tmp_path))
-    assert "\n" not in str(caught.value)
-
-
-def test_without_transformers_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "transformers", None)
-    missing = r"needs the depth extra: pip install 'refocal\[depth\]' \(no transformers here\)"
-    with pytest.raises(ValueError, match=missing):
-        transformers_depth(ramp(), "some/model")
-    with pytest.raises(ValueError, match="gives must be one of"):
-        transformers_depth(ramp(), "some/model", gives="metres")

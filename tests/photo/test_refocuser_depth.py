@@ -67,6 +67,31 @@ def test_photos_of_all_kinds_come_back_as_they_are(refocuser: Refocuser, dtype: 
         np.testing.assert_array_equal(out[..., 3], photo[..., 3])
 
 
+@pytest.mark.parametrize(
+    ("disparity", "found"),
+    [
+        ([[0.0]], "<class 'list'>"),
+        (None, "<class 'NoneType'>"),
+        (np.zeros((37, 50), complex), "complex128"),
+        (np.zeros((37, 50), bool), "bool"),
+        (np.zeros((37, 50, 1)), r"\(37, 50, 1\)"),
+        (np.full((37, 50), np.nan), r"float64 \(37, 50\)"),
+    ],
+)
+def test_what_is_no_disparity_is_refused(
+    refocuser: Refocuser, photo: NDArray[np.float32], disparity: Any, found: str
+) -> None:
+    with pytest.raises(ValueError, match=rf"disparity must be an array of finite numbers, .*\(37, 50\), got .*{found}"):
+        refocuser.render(photo, disparity, 0.0)
+
+
+def test_integers_are_a_disparity_too(refocuser: Refocuser, photo: NDArray[np.float32]) -> None:
+    whole = np.ones((37, 50), np.int8)
+    np.testing.assert_array_equal(
+        refocuser.render(photo, whole, 0.0, 20), refocuser.render(photo, whole.astype(np.float32), 0.0, 20)
+    )
+
+
 def test_a_photo_is_looked_at_whole_at_the_size_of_training(tmp_path: Path) -> None:
     """And what is found is brought to the photo's size."""
     model = write_lens_models(tmp_path / "lens.onnx", WEIGHTS | {"analysis_side": "20"})
@@ -118,7 +143,9 @@ def test_render_wants_a_finite_disparity_of_the_photo_s_size(refocuser: Refocuse
     photo, unknown = np.zeros((16, 20, 3), np.uint8), np.zeros((16, 20), np.float32)
     unknown[3, 3] = np.nan
     for disparity in (np.zeros((20, 16), np.float32), unknown):
-        with pytest.raises(ValueError, match=r"disparity must be finite, of the photo's \(16, 20\), got"):
+        with pytest.raises(
+            ValueError, match=r"disparity must be an array of finite numbers, of the photo's \(16, 20\), got"
+        ):
             refocuser.render(photo, disparity, 0)
 
 

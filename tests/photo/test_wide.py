@@ -83,6 +83,27 @@ def test_a_near_blur_veils_what_is_sharp_around_it_which_keeps_its_details() -> 
     np.testing.assert_allclose(made[far], photo[far], atol=0.004)
 
 
+def test_what_comes_from_half_the_size_stays_in_its_place() -> None:
+    """A ramp of light that is blurred wide stays the same ramp: half a pixel off, it would be brighter or darker."""
+    height, width = 64, 96
+    rows, columns = np.mgrid[:height, :width] / 300
+    photo = np.repeat(to_srgb((0.2 + rows + columns).astype(np.float32))[..., None], 3, 2)
+
+    def grey_at_full_size(pixels: NDArray, *_: object) -> NDArray:
+        """Blur all details away at full size; halves stay as they are."""
+        return np.full_like(pixels, 0.5) if pixels.shape[:2] == (height, width) else pixels.copy()
+
+    def changed_by_half(pixels: NDArray, *_: object) -> NDArray:
+        return pixels.copy() if pixels.shape[:2] == (height, width) else np.full_like(pixels, 0.5)
+
+    flat = np.zeros((height, width), np.float32)
+    inner = np.s_[4:-4, 4:-4]
+    made = render_wide(photo, flat, 60, widest=60, limit=LIMIT, render=grey_at_full_size)
+    np.testing.assert_allclose(made[inner], photo[inner], atol=2e-4)  # half a pixel is 1e-3 and more
+    made = render_wide(photo, flat, 60, widest=60, limit=LIMIT, render=changed_by_half)
+    np.testing.assert_allclose(made[inner], 0.5, atol=2e-4)
+
+
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32])
 @pytest.mark.parametrize("shape", [(33, 47), (33, 47, 3), (64, 50, 4)])
 def test_where_nothing_is_blurred_a_picture_of_any_kind_stays_to_the_bit(kind: type, shape: tuple[int, ...]) -> None:

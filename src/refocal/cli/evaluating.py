@@ -11,7 +11,9 @@ from refocal.cli.photos import Model
 if TYPE_CHECKING:
     from refocal.optics.scenes import Scene
 
-Data = Annotated[Path, typer.Option(help="Folder: a light field, focal stack or set of RGB-D pairs a subfolder.")]
+Data = Annotated[
+    Path, typer.Option(help="Folder: a light field, focal stack, RGB-D pair or set of such pairs a subfolder.")
+]
 Output = Annotated[
     Path | None, typer.Option("--output", "-o", help="Write all figures there too, each scene's among them, as JSON.")
 ]
@@ -36,6 +38,10 @@ def evaluate(
     Three ways in: the photo alone, with its disparity, or the ends of its focus bracket. The Gaussian baseline is
     fitted on the very scenes, which favours it.
 
+    Slices of a focal stack, from near to far, are called refocus_00.jpg, …; of other names that count on, a
+    lightfield.toml with kind = "focal_stack" beside them says what they are. A pair is image.jpg and disparity.png,
+    many are image/ID.jpg and disparity/ID.png: larger = nearer, 0 = unknown.
+
     For example:
       refocal evaluate --data captures
       refocal evaluate --model models/refocal.onnx --data captures -o scores.json --sheets sheets
@@ -43,6 +49,10 @@ def evaluate(
     import json
     import tempfile
     from contextlib import ExitStack
+
+    if output is not None:  # before the imports, which take seconds
+        check_new(output, force=force)
+    _check_data(data)
 
     from refocal.judging.baselines import Oracle, fit_gaussian, identity
     from refocal.judging.report import report, scene_scores, tables
@@ -52,8 +62,6 @@ def evaluate(
     from refocal.photo.images import written_beside
     from refocal.photo.refocuser import Refocuser
 
-    if output is not None:
-        check_new(output, force=force)
     refocuser = Refocuser(model)
     with ExitStack() as opened:
         drawn = opened.enter_context(output_folder(sheets, force=force)) if sheets else None
@@ -76,6 +84,13 @@ def evaluate(
         with written_beside(output) as beside:
             written = metrics | {"disparity": depth, "scenes": scene_scores(scores)}
             beside.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
+
+
+def _check_data(data: Path) -> None:
+    if not data.is_dir():
+        raise ValueError(f"--data {data}: there is no such folder")
+    if all(path.name.startswith(".") for path in data.iterdir()):
+        raise ValueError(f"--data {data}: the folder is empty; a subfolder a capture belongs there")
 
 
 def _prepared(data: Path, folder: Path, workers: int) -> "list[Scene]":

@@ -10,6 +10,7 @@ from refocal.cli.options import (
     CropGrid,
     FlipColumns,
     FlipRows,
+    Focus,
     Force,
     Grid,
     Near,
@@ -27,7 +28,7 @@ def lightfield(
     source: Annotated[Path, typer.Argument(metavar="LIGHTFIELD", help="Folder of views, mosaic, .npy or .npz.")],
     *,
     output: Annotated[Path, typer.Option("--output", "-o", help="The refocused photo; its suffix names the format.")],
-    focus: Annotated[float, typer.Option(help="-1 the farthest, 1 the nearest plane of the scene.")],
+    focus: Focus,
     aperture: Annotated[
         float | None,
         typer.Option(metavar="PIXELS", help="Blur diameter of what lies a whole focus range away; 0: all sharp."),

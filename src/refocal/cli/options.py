@@ -38,6 +38,20 @@ Near = Annotated[
     Literal["negative", "positive"] | None,
     typer.Option(rich_help_panel=_READER, help="Sign of what is near as stored (default: negative, as Lytro)."),
 ]
+
+
+def focus_number(text: str) -> float:
+    """Read the focus: any number, whose range is checked with the rest."""
+    try:
+        return float(text)
+    except ValueError:
+        raise typer.BadParameter(f"focus must be a number between -1 (farthest) and 1 (nearest), got {text}") from None
+
+
+Focus = Annotated[
+    float,
+    typer.Option(parser=focus_number, metavar="FLOAT", help="-1 the farthest, 1 the nearest plane of the scene."),
+]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite what is there.")]
 
 

@@ -6,15 +6,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from refocal.cli.depth import (
+    DepthMean,
     DepthModel,
     DepthPreset,
+    DepthSize,
+    DepthStd,
     Disparity,
     DisparityRange,
     IsDepth,
     portrait_disparity,
     told_disparity,
 )
-from refocal.cli.options import Force, check_new, followed, output_folder, span
+from refocal.cli.options import Focus, Force, check_new, followed, output_folder, span
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,7 +44,7 @@ def photo(
     source: Source,
     *,
     output: Annotated[Path, typer.Option("--output", "-o", help="The refocused photo; its suffix names the format.")],
-    focus: Annotated[float, typer.Option(help="-1 the farthest, 1 the nearest plane of the scene.")],
+    focus: Focus,
     aperture: Aperture = None,
     model: Model = None,
     quality: Annotated[int, typer.Option(help="1 to 100, of JPEG and WebP (100: lossless WebP).")] = 95,
@@ -52,7 +55,10 @@ def photo(
     disparity_range: DisparityRange = None,
     is_depth: IsDepth = False,
     depth_model: DepthModel = None,
-    depth_preset: DepthPreset = "depth-anything-v2",
+    depth_preset: DepthPreset = None,
+    depth_size: DepthSize = None,
+    depth_mean: DepthMean = None,
+    depth_std: DepthStd = None,
     force: Force = False,
 ) -> None:
     """Focus a photo elsewhere. Size, depth, transparency, EXIF and colour profile stay as they are.
@@ -64,6 +70,7 @@ def photo(
       refocal photo garden.jpg -o far.jpg --focus -0.5 --aperture 8
       refocal photo scan.tif -o near.tif --focus 1 --model my.onnx
       refocal photo garden.jpg -o near.jpg --focus 1 --disparity garden_disparity.png
+      refocal photo garden.jpg -o near.jpg --focus 1 --depth-model metric.onnx --is-depth --depth-size 392
     """
     from refocal.photo.encoding import check_format
     from refocal.photo.images import read_image, write_image
@@ -74,7 +81,8 @@ def photo(
     image = read_image(source)
     check_format(image.pixels, output, quality)
     refocuser = Refocuser(model, tile=tile, threads=threads, require_gpu=require_gpu)
-    told = told_disparity(image.pixels, disparity, disparity_range, is_depth, depth_model, depth_preset)
+    network = depth_model, depth_preset, depth_size, depth_mean, depth_std
+    told = told_disparity(image.pixels, disparity, disparity_range, is_depth, *network)
     by = ""
     if told is None and refocuser.finds_depth:
         told = portrait_disparity(source, image.pixels)
@@ -108,7 +116,10 @@ def sweep(
     disparity_range: DisparityRange = None,
     is_depth: IsDepth = False,
     depth_model: DepthModel = None,
-    depth_preset: DepthPreset = "depth-anything-v2",
+    depth_preset: DepthPreset = None,
+    depth_size: DepthSize = None,
+    depth_mean: DepthMean = None,
+    depth_std: DepthStd = None,
     force: Force = False,
 ) -> None:
     """Sweep the focus through a photo, far to near and back: an animation, or a folder of frames.
@@ -131,7 +142,8 @@ def sweep(
     pixels, scale = _frame(source, size)
     refocuser = Refocuser(model, tile=tile, threads=threads, require_gpu=require_gpu)
     diameter = None if aperture is None else aperture * scale
-    depth = told_disparity(pixels, disparity, disparity_range, is_depth, depth_model, depth_preset)
+    network = depth_model, depth_preset, depth_size, depth_mean, depth_std
+    depth = told_disparity(pixels, disparity, disparity_range, is_depth, *network)
     if depth is None and refocuser.finds_depth:
         depth = portrait_disparity(source, pixels)
         depth = refocuser.analyse(pixels) if depth is None else depth  # once, not for each frame

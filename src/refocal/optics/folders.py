@@ -22,6 +22,7 @@ NAMES = (
     r"input_Cam(\d+)",  # the HCI benchmark
     r"\D*(\d+)",
 )
+STACK = 'kind = "focal_stack" in lightfield.toml'
 
 
 def read_folder(path: Path, grid: Grid | None, pattern: str | None, order: Literal["row", "column"]) -> NDArray[Any]:
@@ -69,7 +70,8 @@ def by_index(pictures: list[Path], pattern: str | None, grid: Grid | None, path:
         numbers[key] = file
     if len(numbers) < 2:
         wanted = f"the pattern {pattern}" if pattern else "names with row and column, as view_00_00.png"
-        raise ValueError(f"{path}: {len(numbers)} of {len(pictures)} pictures have {wanted}; give a pattern")
+        count = f"{len(numbers)} of {len(pictures)} pictures have {wanted}"
+        raise ValueError(f"{path}: {count}; give a pattern, or say that they are slices ({STACK})")
     if len(next(iter(numbers))) == 1:
         return _in_rows({key[0]: file for key, file in numbers.items()}, grid, path)
     found = {(key[0], key[1]): file for key, file in numbers.items()}
@@ -117,7 +119,10 @@ def _in_rows(numbered: dict[int, Path], grid: Grid | None, path: Path) -> dict[G
     side = math.isqrt(count)
     if grid is None and side**2 == count and count > 1:
         if not all(file.stem.startswith("input_Cam") for file in numbered.values()):
-            raise ValueError(f"{path}: {count} numbered views may be {side} x {side} or one row; say it (grid, --grid)")
+            raise ValueError(
+                f"{path}: {count} numbered views may be {side} x {side} or one row; say it (grid, --grid), "
+                f"or that they are slices ({STACK})"
+            )
         grid = (side, side)
     elif grid is None:
         if all(file.stem.startswith("input_Cam") for file in numbered.values()):

@@ -1,9 +1,10 @@
 """What lies in a folder of data: light fields, collections of focal stacks, collections of photos with disparity.
 
 data/ROOM/            views                      -> one scene, a light field
-data/LYTRO/           lightfield.toml: kind = "focal_stack"; 7__refocus_00.jpg …  -> a scene for each name before
-                      the number of the slice, which rises from near to far
+data/LYTRO/           7__refocus_00.jpg …, or lightfield.toml with kind = "focal_stack" and other names that count on
+                      -> a scene for each name before the number of the slice, which rises from near to far
 data/KINECT/          image/ID.jpg, disparity/ID.png                              -> a scene for each pair
+data/PAIR/            image.jpg, disparity.png                                    -> a scene
 """
 
 import re
@@ -12,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from refocal.optics.facts import Kind
-from refocal.optics.lightfield import list_light_fields, read_options
+from refocal.optics.lightfield import READER, list_light_fields, read_options
 from refocal.optics.readers import PICTURES
 from refocal.optics.rgbd import DISPARITY, IMAGE, list_pairs
 
-SLICE = re.compile(r"^(?P<scene>.*?)(?:__refocus)?[_-]?(?P<slice>\d+)$")
+# 7__refocus_00, focus-3, slice12, 0001: what word there is tells that it is a slice, and no view of a light field.
+SLICE = re.compile(r"^(?P<scene>.*?)(?P<word>[_-]*(?:(?:re)?focus(?:ed)?|slice))?[_-]?(?P<slice>\d+)$", re.IGNORECASE)
 BLOCK = 40  # neighbours in a collection often show one room: such blocks stay in one part of the split
 
 
@@ -66,6 +68,9 @@ def list_sources(data: Path) -> dict[str, Source]:
 
 
 def _of(path: Path) -> list[Source]:
+    single = _pair(path)
+    if single is not None:
+        return [Source(path.name, "rgbd", path, single)]
     if path.is_dir() and (path / IMAGE).is_dir() and (path / DISPARITY).is_dir():
         pairs = list_pairs(path)
         return [
@@ -81,9 +86,29 @@ def _of(path: Path) -> list[Source]:
 
 def _kind(path: Path) -> str:
     try:
-        return str(read_options(path).get("kind", "light_field"))
+        told = read_options(path)
     except ValueError:
         return "light_field"  # whose reader then says what is wrong
+    by_name = "light_field" if told.keys() & READER.keys() or not _are_slices(path) else "focal_stack"
+    return str(told.get("kind", by_name))
+
+
+def _are_slices(folder: Path) -> bool:
+    """Tell whether all pictures of a folder are called slices; numbers alone may be views as well."""
+    matches = [SLICE.match(file.stem) for file in _pictures(folder)]
+    return len(matches) > 1 and all(match is not None and match["word"] for match in matches)
+
+
+def _pair(folder: Path) -> tuple[Path, Path] | None:
+    """Return photo and disparity of a folder that holds these two pictures alone."""
+    found = {file.stem: file for file in _pictures(folder)} if folder.is_dir() else {}
+    return (found[IMAGE], found[DISPARITY]) if found.keys() == {IMAGE, DISPARITY} else None
+
+
+def _pictures(folder: Path) -> list[Path]:
+    return sorted(
+        file for file in folder.iterdir() if file.suffix.lower() in PICTURES and not file.name.startswith(".")
+    )
 
 
 def list_stacks(folder: Path) -> Mapping[str, tuple[Path, ...]]:
@@ -95,9 +120,7 @@ def list_stacks(folder: Path) -> Mapping[str, tuple[Path, ...]]:
         One line: a picture whose name has no number, or a stack of one slice.
     """
     stacks: dict[str, dict[int, Path]] = {}
-    for file in sorted(folder.iterdir()):
-        if file.suffix.lower() not in PICTURES or file.name.startswith("."):
-            continue
+    for file in _pictures(folder):
         match = SLICE.match(file.stem)
         if match is None:
             raise ValueError(f"{file}: the name of a slice must end in its number, counted from near to far")

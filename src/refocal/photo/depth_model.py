@@ -1,4 +1,4 @@
-"""Depth of a photo from somebody's depth network: an ONNX file run by onnxruntime, or a transformers model.
+"""Depth of a photo from somebody's depth network in an ONNX file, run by onnxruntime (by transformers: `depth_hub`).
 
 Refocal ships no such network; the user names one. What exports differ in (size, normalisation, what the output means)
 is a `Conventions`, and known families have theirs in `PRESETS`. Whatever comes out is mapped to focus units by its own
@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,6 @@ from refocal.photo.images import Pixels, as_photo, checked_pixels
 from refocal.photo.session import open_session
 
 _TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
-_TRANSFORMERS_SIDE = 768  # what the pipeline sees: its networks work at less, and it gives back maps of this size
 
 
 @dataclass(frozen=True)
@@ -108,7 +107,7 @@ class DepthModel:
         if isinstance(threads, bool) or not isinstance(threads, int) or threads < 0:
             raise ValueError(f"threads must be an integer, at least 0, got {threads!r}")
         if not self.path.is_file():
-            raise ValueError(f"path must be that of an ONNX file, got {self.path}: no such file")
+            raise ValueError(f"the depth model must be an ONNX file, got {self.path}: no such file")
         self._session = open_session(self.path, threads=threads, providers=None, require_gpu=False)
         (image, *others), maps = self._session.get_inputs(), self._session.get_outputs()
         shape = [side if isinstance(side, int) else None for side in image.shape]
@@ -138,7 +137,7 @@ class DepthModel:
         pixels = checked_pixels(photo, "photo")
         height, width = self._size(*pixels.shape[:2])
         mean, std = (np.array(colours, np.float32) for colours in (self.conventions.mean, self.conventions.std))
-        values = (_shrunk(pixels, height, width) - mean) / std
+        values = (shrunk(pixels, height, width) - mean) / std
         feed = np.ascontiguousarray(values if self._last else values.transpose(2, 0, 1), self._type)[None]
         try:
             (out,) = self._session.run(None, {self._name: feed})
@@ -162,54 +161,6 @@ class DepthModel:
         wanted = (max(round(side * scale / about.multiple), 1) * about.multiple for side in (height, width))
         rows, columns = (fixed or free for fixed, free in zip(self._sides, wanted, strict=True))
         return rows, columns
-
-
-def transformers_depth(photo: Pixels, model_name: str, *, gives: str | None = None) -> Depth:
-    """Estimate the depth of a photo with a depth-estimation model of Hugging Face transformers (the depth extra).
-
-    Parameters
-    ----------
-    photo
-        A picture as in `images.Image`, upright.
-    model_name
-        A name on the hub, which is downloaded once, or a folder written by `save_pretrained`.
-    gives
-        "disparity" (larger is nearer) or "depth" (metric); None: as the model's configuration tells. It does not tell
-        of a DPT that was tuned to metric depth.
-
-    Raises
-    ------
-    ValueError
-        The extra is not installed, there is no such model, or no picture.
-    """
-    pixels = checked_pixels(photo, "photo")
-    if gives is not None:
-        _conventions(None, None, None, None, gives)
-    scale = min(1, _TRANSFORMERS_SIDE / max(pixels.shape[:2]))
-    small = _shrunk(pixels, *(max(1, round(side * scale)) for side in pixels.shape[:2]))
-    try:
-        import transformers
-
-        estimate = transformers.pipeline("depth-estimation", model=os.fspath(model_name))
-        found = estimate(Image.fromarray(np.rint(small * 255).astype(np.uint8)))["predicted_depth"]
-    except ImportError as error:
-        missing = error.name or "torch"
-        raise ValueError(
-            f"depth by transformers needs the depth extra: pip install 'refocal[depth]' (no {missing} here)"
-        ) from None
-    except Exception as error:  # noqa: BLE001  of many libraries
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise ValueError(f"model_name {model_name!r} gives no depth: {reason}") from None
-    kind = gives or _kind(estimate.model.config)
-    disparity = enlarge(to_focus(found.detach().cpu().float().numpy().squeeze(), None, kind), pixels)
-    return Depth(pixels, disparity, f"transformers model {model_name}")
-
-
-def _kind(config: Any) -> str:
-    """Tell what a transformers model gives: DPT and the relative Depth Anything inverse depth, all others metres."""
-    relative = getattr(config, "depth_estimation_type", "relative") == "relative"
-    inverse = {"dpt", "depth_anything", "prompt_depth_anything"}
-    return "disparity" if relative and config.model_type in inverse else "depth"
 
 
 def _conventions(
@@ -240,7 +191,7 @@ def _conventions(
     return about
 
 
-def _shrunk(pixels: Pixels, height: int, width: int) -> NDArray[np.float32]:
+def shrunk(pixels: Pixels, height: int, width: int) -> NDArray[np.float32]:
     """Return the picture as a photo of that size, (h, w, 3) in [0, 1]; bicubic, as the networks were trained."""
     frame = Image.fromarray(np.rint(as_photo(pixels) * 255).astype(np.uint8))
     small = frame.resize((width, height), Image.Resampling.BICUBIC)

@@ -1,6 +1,5 @@
 """The one front door: a photo in, the same photo focused elsewhere out."""
 
-import math
 import os
 import warnings
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,8 @@ from refocal.photo.session import Conventions, find_model, open_session, part_of
 from refocal.photo.sharpness import warn_if_blurred
 from refocal.photo.tiles import reflected, refocus_by_tiles
 from refocal.photo.wide import render_wide
+
+WIDEST = 1e6  # px: an aperture beyond is a slip of the hand, not a lens
 
 
 class Refocuser:
@@ -162,8 +163,10 @@ class Refocuser:
     ) -> Pixels:
         """Refocus a photo whose disparity is known, (H, W) in focus units as `analyse` gives it. Else as a call."""
         self._needed("render")
-        if disparity.shape != np.shape(photo)[:2] or not np.isfinite(disparity).all():
-            raise ValueError(f"disparity must be finite, of the photo's {np.shape(photo)[:2]}, got {disparity.shape}")
+        size, real = np.shape(photo)[:2], isinstance(disparity, np.ndarray) and disparity.dtype.kind in "uif"
+        if not real or disparity.shape != size or not np.isfinite(disparity).all():
+            found = f"{disparity.dtype} {disparity.shape}" if isinstance(disparity, np.ndarray) else type(disparity)
+            raise ValueError(f"disparity must be an array of finite numbers, of the photo's {size}, got {found}")
         return self._refocus(photo, focus, aperture, disparity.astype(np.float32, copy=False))
 
     def _needed(self, part: str) -> tuple[Any, Conventions]:
@@ -184,8 +187,10 @@ class Refocuser:
         if not _is_number(focus) or not far <= focus <= near:  # NaN fails too
             raise ValueError(f"focus must be between {far:g} (farthest) and {near:g} (nearest), got {focus!r}")
         diameter = self.aperture_for(*pixels.shape[:2]) if aperture is None else aperture
-        if not _is_number(diameter) or not 0 <= diameter < math.inf:
-            raise ValueError(f"aperture must be a blur diameter in pixels, 0 or more, got {aperture!r}")
+        if not _is_number(diameter) or not 0 <= diameter < WIDEST:
+            raise ValueError(
+                f"aperture must be a blur diameter in pixels, below {WIDEST:g} and 0 or more, got {aperture!r}"
+            )
         if disparity is None:
             if aperture is not None:  # the default is as good as it gets
                 self._warn_of_aperture(float(diameter))
