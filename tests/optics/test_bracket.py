@@ -61,6 +61,22 @@ def test_the_aperture_is_found_again(taken: tuple[list[NDArray[np.uint8]], Brack
     assert fit_aperture(fused, slices) == pytest.approx(APERTURE, rel=0.15)
 
 
+def test_the_aperture_of_a_scene_known_exactly_is_found_exactly() -> None:
+    """A grid of 7 x 7 views stands for the whole pupil: 6/7 of it lie between the outer ones."""
+    photo, depth = scene()
+    known = Bracket(photo, depth, np.ones_like(depth), (1.0, -1.0), (Pose(), Pose()))
+    assert fit_aperture(known, slices_of(photo, depth, (1, -1))) == pytest.approx(APERTURE, rel=0.07)
+
+
+def test_of_two_slices_what_one_does_not_reach_is_not_sure() -> None:
+    near, far = slices_of(*scene(), (1, -1))
+    seen, inside = warped(near / np.float32(255), Pose(shift=0.05))
+    fused = fuse_bracket([seen, far / np.float32(255)])
+    beyond = np.s_[:, :5]
+    assert not inside.all()
+    assert fused.confidence[beyond].max() == 0 < fused.confidence[10:-10, 20:-20].min()
+
+
 @pytest.mark.parametrize("count", [2, 3, 5])
 def test_a_slice_that_was_not_given_is_closer_than_the_nearest_given_one(count: int) -> None:
     photo, depth = scene(1)
@@ -136,6 +152,7 @@ def test_grey_and_alike_slices_are_no_trouble() -> None:
 
 
 CARD = np.zeros((20, 24, 3), np.uint8)
+BARS = np.repeat(np.uint8(99) * (np.indices((64, 64))[0] // 16 % 2)[..., None].astype(np.uint8), 3, axis=2)
 
 
 @pytest.mark.parametrize(
@@ -146,7 +163,8 @@ CARD = np.zeros((20, 24, 3), np.uint8)
         ([CARD, CARD[:, :20]], None, r"one size, got \(20, 24\) for slice 0 and \(20, 20\) for slice 1"),
         ([CARD, CARD.astype(np.float64)], None, "slice 1 must be uint8, uint16 or float32 in .* got float64"),
         ([np.full((20, 24, 3), np.nan, np.float32), CARD], None, "slice 0 of float32 must lie in"),
-        ([CARD[:8], CARD[:8]], None, r"16 pixels or more a side, got \(8, 24\)"),
+        ([CARD[:8], CARD[:8]], None, r"16 pixels or more a side, slice 0 has \(8, 24\)"),
+        ([BARS, BARS.transpose(1, 0, 2)], None, "slice 0 shows another scene than slice 1: they correlate by -?0.[01]"),
         ([CARD, CARD], (1.0,), r"focus must be 2 falling numbers within \[-1, 1\], got \[1.0\]"),
         ([CARD, CARD], (-1.0, 1.0), "focus must be 2 falling numbers"),
         ([CARD, CARD], (2.0, 1.0), "focus must be 2 falling numbers"),

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, maximum_filter, minimum_filter
 
 from refocal.optics import pair
 from refocal.optics.pair import solve_pair
@@ -45,8 +45,8 @@ def test_what_is_blurred_in_both_slices_gets_sharp() -> None:
     near, far = slices(1, 8)
     found = solve_pair(near, far)
     middle = np.s_[50:70, 12:-12]
-    assert psnr(found.photo, photo, middle) > max(psnr(near, photo, middle), psnr(far, photo, middle)) + 3.5
-    assert psnr(found.photo, photo) > 30
+    assert psnr(found.photo, photo, middle) > max(psnr(near, photo, middle), psnr(far, photo, middle)) + 2
+    assert psnr(found.photo, photo) > 28.5
 
 
 def test_depths_that_do_not_reach_the_slices_keep_their_order_and_their_middle() -> None:
@@ -59,9 +59,33 @@ def test_depths_that_do_not_reach_the_slices_keep_their_order_and_their_middle()
 def test_slices_that_are_alike_stay_as_they_are() -> None:
     photo, _ = scene()
     found = solve_pair(photo, photo)
-    assert found.aperture < 3
-    assert psnr(found.photo, photo) > 30
-    assert np.isfinite(found.disparity).all()
+    np.testing.assert_array_equal(found.photo, photo)
+    assert not found.disparity.any()
+    assert not found.confidence.any()
+
+
+def test_nothing_gets_brighter_or_darker_than_both_slices_are_around() -> None:
+    """A bright thing before a dark wall that is sharp in one slice alone: filters ring along its edge."""
+    photo = np.full((120, 150, 3), 0.03, np.float32)
+    photo[30:90, 40:110] = 0.8 + 0.1 * np.random.default_rng(0).random((60, 70, 3), dtype=np.float32)
+    disparity = np.full((120, 150), -1, np.float32)
+    disparity[30:90, 40:110] = 0.3
+    near, far = (render(photo, disparity, focus, 14.0) for focus in (1, -1))
+    found = solve_pair(near, far).photo
+    size = (9, 9, 1)
+    assert (found <= maximum_filter(np.maximum(near, far), size) + 1e-6).all()
+    assert (found >= minimum_filter(np.minimum(near, far), size) - 1e-6).all()
+    wall = np.s_[:20, 12:-12]
+    assert np.abs(found - photo)[wall].max() < 0.02
+
+
+def test_what_one_slice_shows_sharp_is_taken_as_it_is() -> None:
+    photo, disparity = scene()
+    disparity = np.where(np.arange(120)[:, None] < 60, np.float32(-1), np.float32(1)) * np.ones_like(disparity)
+    near, far = (render(photo, disparity, focus, 14.0) for focus in (1, -1))
+    found = solve_pair(near, far).photo
+    for there, one in ((np.s_[12:40, 12:-12], far), (np.s_[80:-12, 12:-12], near)):
+        assert psnr(found, one, there) > 45
 
 
 def test_a_photo_larger_than_depth_is_looked_for_at_keeps_its_size_and_aperture_in_its_pixels(

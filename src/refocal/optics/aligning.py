@@ -21,6 +21,7 @@ SIDES = (64, 128, 256, 512, 768)  # long sides of the pictures that are compared
 ROUNDS = 12  # of Gauss-Newton at each side
 CLIPPED = 0.97  # brighter values may be clipped: exposure is not compared there
 FARTHEST = 0.2  # change of scale, of the long side, or radians: more is no breathing
+ALIKE = 0.5  # correlation, blurred, of neighbours that show one scene: 0.97 and more of real ones, 0 +- 0.25 of others
 UNSEEN = 0.02  # px: a slice that no pose moves further is taken as it is
 
 
@@ -55,6 +56,11 @@ def find_poses(slices: Sequence[NDArray[Any]], *, register: bool = True) -> tupl
     -------
     tuple of Pose
         One a slice; that of slice len(slices) // 2 changes nothing.
+
+    Raises
+    ------
+    ValueError
+        One line: a slice that shows another scene than its neighbour.
     """
     small = [_reduced(as_photo(one)) for one in slices]
     middle = len(small) // 2
@@ -63,6 +69,7 @@ def find_poses(slices: Sequence[NDArray[Any]], *, register: bool = True) -> tupl
         for k in range(middle + step, len(small) if step > 0 else -1, step):
             before = poses[k - step]
             turn, shift = _between(small[k - step], small[k]) if register else (1 + 0j, 0j)
+            _check_alike(small, k - step, k, Pose(turn, shift))
             turn, shift = turn * before.turn, turn * before.shift + shift
             seen, inside = warped(small[k], Pose(turn, shift))
             poses[k] = Pose(turn, shift, _gain(seen, small[middle], inside))
@@ -85,6 +92,18 @@ def warped(photo: NDArray[np.float32], pose: Pose) -> tuple[NDArray[np.float32],
     if pose.gain != (1, 1, 1):
         seen = to_srgb((to_linear(seen) * np.array(pose.gain, np.float32)).clip(0, 1))
     return seen, inside
+
+
+def _check_alike(slices: Sequence[NDArray[np.float32]], reference: int, k: int, pose: Pose) -> None:
+    blur = max(slices[k].shape) / 64
+    one, other = (gaussian_filter(p @ LUMA, blur) for p in (slices[reference], warped(slices[k], pose)[0]))
+    if min(one.std(), other.std()) < 1 / 255:
+        return  # one wall, whatever is before it
+    alike = np.corrcoef(one.ravel(), other.ravel())[0, 1]
+    if alike < ALIKE:
+        raise ValueError(
+            f"slice {k} shows another scene than slice {reference}: they correlate by {alike:.2f}, {ALIKE} at least"
+        )
 
 
 def _inside(size: tuple[int, int], matrix: NDArray[Any], offset: NDArray[Any]) -> NDArray[np.bool_]:

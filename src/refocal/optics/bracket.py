@@ -80,7 +80,7 @@ def fuse_bracket(
     Raises
     ------
     ValueError
-        One line: fewer than 2 slices, sizes that differ, a type or a focus that is not allowed.
+        One line: fewer than 2 slices, sizes that differ, another scene, a type or a focus that is not allowed.
     """
     levels = _checked(slices, focus)
     poses = find_poses(slices, register=register)
@@ -144,7 +144,7 @@ def _checked(slices: Sequence[NDArray[Any]], focus: Sequence[float] | None) -> N
         if size != sizes[0]:
             raise ValueError(f"slices must have one size, got {sizes[0]} for slice 0 and {size} for slice {k}")
     if min(sizes[0]) < 16:
-        raise ValueError(f"slices must be 16 pixels or more a side, got {sizes[0]}")
+        raise ValueError(f"slices must be 16 pixels or more a side, slice 0 has {sizes[0]}")
     if focus is None:
         return np.linspace(1, -1, len(slices))
     levels = np.asarray(focus, np.float64)

@@ -12,6 +12,9 @@ beside a photo). What neither slice shows sharp, halfway between them, thus gets
 least over all. A few g are tried; what is left is gathered along edges, the least is refined by a parabola. At last the
 slices are rendered from the result, and what they differ by, laid on the photo, corrects it near edges of depth, where
 the blur is not one disk (back-projection: Irani & Peleg, CVGIP 1991).
+
+What one slice shows sharp is taken from there as it is, and nothing gets much brighter or darker than both slices are
+around: where the disks are not quite those of the lens, the disparity is unsure or a light is clipped, a filter rings.
 """
 
 from dataclasses import dataclass
@@ -19,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
-from scipy.ndimage import gaussian_filter, median_filter
+from scipy.ndimage import gaussian_filter, laplace, maximum_filter, median_filter, minimum_filter
 from scipy.optimize import minimize_scalar
 
 from refocal.optics.edges import guided, spread
@@ -38,6 +41,9 @@ FINE = 8  # samples a pixel and direction, of a disk
 UNSURE, SURE = 0.3, 0.7
 REACH, STOP = 0.08, 0.1  # of filling: of the long side; colour difference that stops it
 CLOSE = 2  # px: rendering samples the blur so densely, or is not good enough to correct by
+SHARP, BLURRED = 1.0, 3.0  # px: blur diameters up to which a slice is taken as it is, and from which on it is filtered
+AROUND = 2  # px: so far reaches what bounds a pixel
+ALIKE = 0.01  # of the detail's power: slices that differ by less tell nothing
 MOST = 15  # samples along its diameter
 
 Plane = NDArray[np.float32]
@@ -74,15 +80,24 @@ def solve_pair(near: Plane, far: Plane) -> Pair:
         (H, W, 3) float32, sRGB in [0, 1], laid over each other.
     """
     small = [reduced(one, SIDE) for one in (near, far)]
+    if _are_alike(small[0], small[1]):
+        nothing = np.zeros(near.shape[:2], np.float32)
+        return Pair(np.float32(0.5) * (near + far), nothing, nothing, max(near.shape) / max(small[0].shape))
     aperture = _find_aperture(small[0], small[1])
     disparity, confidence = _disparity(small[0], small[1], aperture)
     mean = (near + far) / 2
     disparity, confidence = (2 * enlarge(one / 2, mean) for one in (disparity, confidence))
     aperture *= max(near.shape) / max(small[0].shape)
-    photo = _sharp(near, far, disparity, aperture)
-    if aperture <= CLOSE * MOST:
+    photo = _sharp(near, far, disparity, confidence, aperture)
+    if CLOSE <= aperture <= CLOSE * MOST:
         photo = _corrected(photo, near, far, disparity, aperture)
-    return Pair(photo, disparity, confidence, aperture)
+    return Pair(_bounded(photo, near, far), disparity, confidence, aperture)
+
+
+def _are_alike(near: Plane, far: Plane) -> bool:
+    light = [to_linear(one) for one in (near, far)]
+    detail = np.mean([(one - gaussian_filter(one, (4, 4, 0))) ** 2 for one in light])
+    return bool(np.mean((light[0] - light[1]) ** 2) <= ALIKE * detail)
 
 
 def _find_aperture(near: Plane, far: Plane) -> float:
@@ -140,8 +155,8 @@ def _costs(near: Plane, far: Plane, aperture: float, count: int, *, likely: bool
     return out
 
 
-def _sharp(near: Plane, far: Plane, disparity: Plane, aperture: float) -> Plane:
-    """Return the photo without the blurs, each pixel by its own disparity."""
+def _sharp(near: Plane, far: Plane, disparity: Plane, confidence: Plane, aperture: float) -> Plane:
+    """Return the sharper slice at each place; without its blur where both have some and the disparity is sure."""
     spectra = _Spectra(near, far, aperture)
     place = (disparity + 1) / 2 * (PLANES - 1)
     light = np.zeros_like(near)
@@ -151,7 +166,27 @@ def _sharp(near: Plane, far: Plane, disparity: Plane, aperture: float) -> Plane:
             (n, f), (p, q) = spectra.seen, spectra.disks(g)
             power = abs(p) ** 2 + abs(q) ** 2 + spectra.prior
             light += share[..., None] * spectra.back((n * np.conj(p) + f * np.conj(q)) / power)
-    return to_srgb(light.clip(0, 1)).clip(0, 1)
+    made = to_srgb(light.clip(0, 1)).clip(0, 1)
+    # Gathered from as far as a blurred edge reaches: where it is sharp it outweighs that.
+    radius = max(3, aperture / 4)
+    energies = [gaussian_filter(laplace(gaussian_filter(one @ LUMA, 1)) ** 2, radius) + 1e-8 for one in (near, far)]
+    nearer = 1 / (1 + (energies[1] / energies[0]) ** 2)
+    sharper = nearer[..., None] * near + (1 - nearer[..., None]) * far
+    blur = aperture * (1 - np.abs(disparity)) / 2  # in the sharper slice
+    sure = np.clip((confidence - UNSURE) / (SURE - UNSURE), 0, 1)
+    filtered = np.clip((blur - SHARP) / (BLURRED - SHARP), 0, 1) * sure * 4 * nearer * (1 - nearer)
+    size = (2 * AROUND + 1, 2 * AROUND + 1, 1)
+    span = maximum_filter(sharper, size) - minimum_filter(sharper, size)
+    photo: Plane = (sharper + filtered[..., None] * np.clip(made - sharper, -span, span)).astype(np.float32)
+    return photo
+
+
+def _bounded(photo: Plane, near: Plane, far: Plane) -> Plane:
+    """Keep a photo within what both slices have around each pixel."""
+    size = (2 * AROUND + 1, 2 * AROUND + 1, 1)
+    least, most = minimum_filter(np.minimum(near, far), size), maximum_filter(np.maximum(near, far), size)
+    bounded: Plane = np.clip(photo, least, most)
+    return bounded
 
 
 def _corrected(photo: Plane, near: Plane, far: Plane, disparity: Plane, aperture: float) -> Plane:
