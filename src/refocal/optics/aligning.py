@@ -21,7 +21,7 @@ SIDES = (64, 128, 256, 512, 768)  # long sides of the pictures that are compared
 ROUNDS = 12  # of Gauss-Newton at each side
 CLIPPED = 0.97  # brighter values may be clipped: exposure is not compared there
 FARTHEST = 0.2  # change of scale, of the long side, or radians: more is no breathing
-ALIKE = 0.5  # correlation, blurred, of neighbours that show one scene: 0.97 and more of real ones, 0 +- 0.25 of others
+ALIKE = 0.3  # correlation, blurred, of neighbours that show one scene: 0.97 and more of real ones, others 0 +- 0.25
 UNSEEN = 0.02  # px: a slice that no pose moves further is taken as it is
 
 
