@@ -119,11 +119,11 @@ def focal_stack(
     memory, places, strides = _flat(views)
     whole = views.dtype == np.uint8
     decode, encode = _tables(whole) if linear else (np.empty(0, np.float32), np.empty(0, np.float32))
-    if not linear and strides[1:] != (3, 1):  # the kernel then reads row by row, through a table: the identity
-        decode = np.linspace(0, 255 if whole else 1, 256 if whole else 2, dtype=np.float32)
     scale = np.float32(1 / 255 if whole and not linear else 1)
     out = np.empty((len(steps), height, 3 * width), np.float32)
-    kernel.average(memory, places, strides, chosen, steps, decode, encode, scale, out)
+    order = np.argsort(steps, kind="stable")
+    spans, middles = _spans(steps[order], chosen.shape)
+    kernel.average(memory, places, strides, chosen, spans, middles, steps[order], order, decode, encode, scale, out)
     stack = out.reshape(len(steps), height, width, 3)
     for photo, slope in zip(stack, steps, strict=True):
         _fill_unseen(photo, views, slope, chosen)
@@ -168,6 +168,22 @@ def _flat(views: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64], tuple[i
     rows, columns = np.ogrid[: views.shape[0], : views.shape[1]]
     places = -first + rows * steps[0] + columns * steps[1]
     return memory, places, (int(steps[2]), int(steps[3]), int(steps[4]))
+
+
+def _spans(slopes: NDArray[np.float64], grid: tuple[int, int]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Split rising slopes where a view's shift passes a whole number: where each span begins, and its middle slope."""
+    away = np.unique([place - (count - 1) / 2 for count in grid for place in range(count)])
+    first, middles = [0], []
+    for k in range(1, len(slopes) + 1):
+        low, middle = slopes[first[-1]], (slopes[first[-1]] + slopes[k - 1]) / 2
+        if k < len(slopes):
+            between = np.floor((low + slopes[k]) / 2 * away)
+            ends = np.array([[low], [slopes[k]]]) * away - between
+            if (ends >= 0).all() and (ends <= 1).all():
+                continue
+            first.append(k)
+        middles.append(middle)
+    return np.array([*first, len(slopes)]), np.array(middles)
 
 
 @cache
