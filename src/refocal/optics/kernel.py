@@ -1,236 +1,81 @@
 """The bare kernel of shift-and-add. Nothing is checked here: `shiftadd` does that, and says what is computed.
 
-Between two slopes at which some view's shift passes a whole number, the taps of all views stay where they are and their
-weights are linear in the slope: the sum over the views is a polynomial of degree 2 in it, of degree 1 by each of the
-two directions. Such a span of slopes costs one pass over the views, whatever the number of slopes in it.
-
-With r the slope less that of the middle of the span, view v's pixel x counts (1 - p - r d) for column x - f of the photo
-and p + r d for the one before (f the whole shift, d how far v is from the middle of the grid). So three sums over the
-views of a row of the grid are enough: of L, of p L and of d L. Their differences along x are spread over two rows of
-the polynomial's coefficients likewise. Taps outside a view are zero; what is there is divided by at the end.
-
-Tiles of the photo go to the cores; a tile's decoded rows and its coefficients lie in the cache. Light fields come as the
-flat memory that they lie in, with the place of each view's first number in it, so that views of a mosaic, a mirrored grid
-or a part of one need no copy. Places are unsigned where it is hot: numba tests no sign, LLVM makes vector loops. One
-file, since numba's cache sees changes of one only.
+Rows of pixels are flat runs of 3 W numbers. Light fields come as the flat memory that they lie in, with the place of
+each view's first number in it, so that views of a mosaic, a mirrored grid or a part of one need no copy. Places are
+unsigned where it is hot: numba tests no sign, LLVM makes vector loops. Shared memory is not sliced there: each slice
+counts references, and cores would wait for each other's count. One file, since numba's cache sees changes of one only.
 """
 
 import numpy as np
 from numba import njit, prange
 
 OPTIONS = {"cache": True, "fastmath": True, "error_model": "numpy", "nogil": True}
-ROWS, COLUMNS = 32, 540  # of the photo in a tile
-SPANS = 2  # taken at a time: their coefficients have to stay in the cache
-GROUP = 7  # views summed in one pass: sums are read and written once for all of them
+ROWS = 32  # of the photo in a block: its accumulators and the pixels that they need stay in the cache of a core
+GROUP = 7  # views summed in one pass: sums are read and written once for all of them, loads keep ahead
 
 
 @njit(parallel=True, **OPTIONS)
-def average(memory, places, steps, mask, spans, middles, slopes, order, decode, encode, scale, out):
+def average(memory, places, steps, mask, slopes, decode, encode, scale, out):
     """Average all slopes.
 
     memory      flat, uint8 or float32
     places      (U, V) int64: index in `memory` of each view's first number
-    steps       from one row, pixel and channel of a view to the next
+    steps       from one row, pixel and channel of a view to the next; without a table the latter two are 3 and 1
     mask        (U, V) bool: views that count
-    spans       (S + 1,): slopes[spans[s]] … slopes[spans[s + 1] - 1] lie in one span
-    middles     (S,) slope in the middle of each span
-    slopes      (K,) rising
-    order       (K,) the place in `out` of each
+    slopes      (K,)
     decode      table of what is averaged, for 0 … 255 or evenly spaced values of [0, 1]; empty: the values themselves
     encode      table back from evenly spaced values of [0, 1]; or empty
     scale       of the mean, before it is encoded
     out         (K, H, 3 W) float32
     """
     height, width = out.shape[1], out.shape[2] // 3
-    down, right = whole_shifts(mask.shape[0], middles), whole_shifts(mask.shape[1], middles)
-    tall, wide = (height + ROWS - 1) // ROWS, (width + COLUMNS - 1) // COLUMNS
-    turns = (middles.size + SPANS - 1) // SPANS
-    for job in prange(turns * tall * wide):
-        turn, top, left = job // (tall * wide), job // wide % tall * ROWS, job % wide * COLUMNS
-        first, last = turn * middles.size // turns, (turn + 1) * middles.size // turns
-        bottom, end = min(top + ROWS, height), min(left + COLUMNS, width)
-        tile = (top, bottom, left, end)
-        some = slice(first, last)
-        sums = sum_views(
-            memory, places, steps, mask, middles[some], down[some], right[some], decode, tile, height, width
-        )
-        for s in range(first, last):
-            combine(sums[s - first], bottom - top)
-            for k in range(spans[s], spans[s + 1]):
-                finish(sums[s - first], slopes[k], middles[s], mask, down[s], right[s], tile, scale, encode, out[order[k]])
+    down, down_part = split_shifts(mask.shape[0], slopes)
+    right, right_part = split_shifts(mask.shape[1], slopes)
+    weights = column_weights(mask, right, right_part, width)
+    for block in prange((height + ROWS - 1) // ROWS):
+        top, bottom = block * ROWS, min(height, (block + 1) * ROWS)
+        out[:, top:bottom] = 0
+        sums = np.zeros((2, 3 * (width + 1)), np.float32)
+        row = np.empty((mask.shape[1], 3 * width if decode.size else 0), np.float32)
+        decoded = row.reshape(-1)
+        starts, group = np.zeros(mask.shape[1], np.int64), np.empty(GROUP, np.int64)
+        line = np.empty(3 * width if decode.size else 0, memory.dtype)
+        spare = np.zeros(3 * width, np.float32)  # for what falls on rows of other blocks
+        for u in range(mask.shape[0]):
+            if not mask[u].any():
+                continue
+            first, last = max(top + down[:, u].min(), 0), min(bottom + down[:, u].max() + 1, height)
+            for y in range(first, last):
+                for v in range(mask.shape[1]):
+                    start = places[u, v] + y * steps[0]
+                    if decode.size and mask[u, v]:
+                        if steps[1] == 3 and steps[2] == 1:
+                            look_up(memory[start : start + 3 * width], decode, decode.size == 256, row[v])
+                        else:
+                            read_row(memory, start, steps, line)
+                            look_up(line, decode, decode.size == 256, row[v])
+                    starts[v] = v * 3 * width if decode.size else start
+                for k in range(slopes.size):
+                    here = y - down[k, u]  # gets 1 - part of this row, the one above gets part
+                    if here < top or here - 1 >= bottom:
+                        continue
+                    if decode.size:
+                        sum_along_x(decoded, starts, mask, u, right[k], right_part[k], width, group, sums)
+                    else:
+                        sum_along_x(memory, starts, mask, u, right[k], right_part[k], width, group, sums)
+                    below = out[k, here] if here < bottom else spare
+                    above = out[k, here - 1] if here > top else spare
+                    add_to_both(below, above, sums, down_part[k, u])
+        for k in range(slopes.size):
+            finish(out[k], top, bottom, height, down[k], down_part[k], weights[k], scale, encode)
 
 
 @njit(**OPTIONS)
-def whole_shifts(count, slopes):
-    """Return the whole parts, (S, count), of the shifts of rows or columns of views."""
-    return np.floor(np.outer(slopes, np.arange(count) - (count - 1) / 2)).astype(np.int64)
-
-
-@njit(**OPTIONS)
-def sum_views(memory, places, steps, mask, middles, down, right, decode, tile, height, width):
-    """Return the sums over all views, (S, 5, ROWS + 1, 3 COLUMNS), of which `combine` makes coefficients.
-
-    With E + r F what a row of the grid has, summed, at a row of the photo, q its weight there and d its place, they are
-    those of (1 - q) E, q E, (1 - q) F - d E, q F + d E and d F.
-    """
-    top, bottom, left, end = tile
-    leftmost, most = right.min(), right.max() - right.min() + end - left + 1
-    sums = np.zeros((middles.size, 5, ROWS + 1, 3 * COLUMNS), np.float32)
-    views, rows = np.zeros(mask.shape[1] * 3 * most, np.float32), np.zeros((3, 3 * (COLUMNS + 1)), np.float32)
-    group = np.empty(GROUP, np.int64)
-    for u in range(mask.shape[0]):
-        if not mask[u].any():
-            continue
-        away = u - (mask.shape[0] - 1) / 2
-        for y in range(max(top + down[:, u].min(), 0), min(bottom + down[:, u].max() + 1, height)):
-            for v in range(mask.shape[1]):
-                if mask[u, v]:
-                    line = views[v * 3 * most : (v + 1) * 3 * most]
-                    read(memory, places[u, v] + y * steps[0], steps, left + leftmost, width, decode, line)
-            for s in range(middles.size):
-                here = y - down[s, u] - top
-                if 0 <= here <= bottom - top:
-                    sum_along_x(views, most, mask, u, middles[s], right[s], leftmost, end - left + 1, group, rows)
-                    part = np.float32(middles[s] * away - down[s, u])
-                    add_row(rows, part, np.float32(away), 3 * (end - left), sums[s], here)
-    return sums
-
-
-@njit(**OPTIONS)
-def read(memory, start, steps, first, width, decode, line):
-    """Set line to a view's pixels from column `first` on, as they are averaged; 0 outside the view."""
-    count = line.size // 3
-    begin, end = min(max(-first, 0), count), min(max(width - first, 0), count)
-    line[: 3 * begin] = 0
-    line[3 * end :] = 0
-    inner = line[3 * begin : 3 * end]
-    at = start + (first + begin) * steps[1]
-    if steps[1] == 3 and steps[2] == 1:
-        copy(memory, np.uint64(at), inner)
-    else:
-        for i in range(inner.size):
-            inner[i] = memory[at + i // 3 * steps[1] + i % 3 * steps[2]]
-    if decode.size:
-        look_up(inner, decode, decode.size == 256, inner)
-
-
-@njit(**OPTIONS)
-def copy(memory, start, line):
-    """Set line to what lies in memory from start on."""
-    for i in range(line.size):
-        line[i] = memory[start + np.uint64(i)]
-
-
-@njit(**OPTIONS)
-def sum_along_x(views, most, mask, u, middle, shifts, leftmost, columns, group, rows):
-    """Set rows to the sums over the views of row u of the grid of L, p L and d L, for so many columns."""
-    filled, keep = 0, np.float32(0)  # what was in rows before counts for nothing
-    for v in range(mask.shape[1]):
-        if mask[u, v]:
-            group[filled] = v
-            filled += 1
-        if filled == GROUP or (v == mask.shape[1] - 1 and filled > 0):
-            away = mask.shape[1] / 2 - 0.5
-            if filled <= 4:
-                add_four(views, most, group[:filled], middle, shifts, leftmost, away, 3 * columns, keep, rows)
-            else:
-                add_seven(views, most, group[:filled], middle, shifts, leftmost, away, 3 * columns, keep, rows)
-            filled, keep = 0, np.float32(1)
-
-
-@njit(**OPTIONS)
-def place(most, group, g, middle, shifts, leftmost, away):
-    """Return where view g of the group has its first number, and its weights: whether it counts, p and d."""
-    v, counts = group[min(g, group.size - 1)], np.float32(g < group.size)  # behind the last view: weights 0
-    d = v - away
-    start = np.uint64(3 * (v * most + shifts[v] - leftmost))
-    return start, counts, counts * np.float32(middle * d - shifts[v]), counts * np.float32(d)
-
-
-@njit(**OPTIONS)
-def add_four(views, most, group, middle, shifts, leftmost, away, count, keep, rows):
-    """Add up to four views to keep x rows."""
-    i0, c0, p0, d0 = place(most, group, 0, middle, shifts, leftmost, away)
-    i1, c1, p1, d1 = place(most, group, 1, middle, shifts, leftmost, away)
-    i2, c2, p2, d2 = place(most, group, 2, middle, shifts, leftmost, away)
-    i3, c3, p3, d3 = place(most, group, 3, middle, shifts, leftmost, away)
-    whole, parts, slants = rows[0], rows[1], rows[2]
-    for i in range(count):
-        n = np.uint64(i)
-        x0, x1, x2, x3 = views[i0 + n], views[i1 + n], views[i2 + n], views[i3 + n]
-        whole[i] = keep * whole[i] + (c0 * x0 + c1 * x1) + (c2 * x2 + c3 * x3)
-        parts[i] = keep * parts[i] + (p0 * x0 + p1 * x1) + (p2 * x2 + p3 * x3)
-        slants[i] = keep * slants[i] + (d0 * x0 + d1 * x1) + (d2 * x2 + d3 * x3)
-
-
-@njit(**OPTIONS)
-def add_seven(views, most, group, middle, shifts, leftmost, away, count, keep, rows):
-    """Add up to seven views to keep x rows."""
-    i0, c0, p0, d0 = place(most, group, 0, middle, shifts, leftmost, away)
-    i1, c1, p1, d1 = place(most, group, 1, middle, shifts, leftmost, away)
-    i2, c2, p2, d2 = place(most, group, 2, middle, shifts, leftmost, away)
-    i3, c3, p3, d3 = place(most, group, 3, middle, shifts, leftmost, away)
-    i4, c4, p4, d4 = place(most, group, 4, middle, shifts, leftmost, away)
-    i5, c5, p5, d5 = place(most, group, 5, middle, shifts, leftmost, away)
-    i6, c6, p6, d6 = place(most, group, 6, middle, shifts, leftmost, away)
-    whole, parts, slants = rows[0], rows[1], rows[2]
-    for i in range(count):
-        n = np.uint64(i)
-        x0, x1, x2, x3 = views[i0 + n], views[i1 + n], views[i2 + n], views[i3 + n]
-        x4, x5, x6 = views[i4 + n], views[i5 + n], views[i6 + n]
-        whole[i] = keep * whole[i] + (c0 * x0 + c1 * x1) + (c2 * x2 + c3 * x3) + (c4 * x4 + c5 * x5) + c6 * x6
-        parts[i] = keep * parts[i] + (p0 * x0 + p1 * x1) + (p2 * x2 + p3 * x3) + (p4 * x4 + p5 * x5) + p6 * x6
-        slants[i] = keep * slants[i] + (d0 * x0 + d1 * x1) + (d2 * x2 + d3 * x3) + (d4 * x4 + d5 * x5) + d6 * x6
-
-
-@njit(**OPTIONS)
-def add_row(rows, part, away, count, sums, here):
-    """Add what a row of the grid has at one of its rows of pixels to the sums."""
-    whole, parts, slants = rows[0], rows[1], rows[2]
-    even0, odd0, even1, odd1, square = sums[0, here], sums[1, here], sums[2, here], sums[3, here], sums[4, here]
-    rest = np.float32(1) - part
-    for i in range(count):
-        e = whole[i] - parts[i] + parts[i + 3]
-        f = slants[i + 3] - slants[i]
-        even0[i] += rest * e
-        odd0[i] += part * e
-        even1[i] += rest * f - away * e
-        odd1[i] += part * f + away * e
-        square[i] += away * f
-
-
-@njit(**OPTIONS)
-def combine(sums, rows):
-    """Make the sums of a span, in place, coefficients: of 1 in sums[0], of r in sums[2], of r^2 in sums[4]."""
-    for y in range(rows):
-        for i in range(sums.shape[2]):
-            sums[0, y, i] += sums[1, y + 1, i]
-            sums[2, y, i] += sums[3, y + 1, i]
-            sums[4, y, i] = sums[4, y + 1, i] - sums[4, y, i]
-
-
-@njit(**OPTIONS)
-def finish(sums, slope, middle, mask, down, right, tile, scale, encode, out):
-    """Evaluate the polynomial, divide by the weights of the taps that were there, and encode."""
-    top, bottom, left, end = tile
-    height, width = out.shape[0], out.shape[1] // 3
-    r, inverse = np.float32(slope - middle), np.empty(3 * (end - left), np.float32)
-    inside = top + down.min() >= 0 and bottom + down.max() < height and left + right.min() >= 0
-    inside = inside and end + right.max() < width
-    weights = np.empty((0, 0), np.float32)
-    if inside:
-        inverse[:] = scale / np.float32(mask.sum())
-    else:
-        weights = column_weights(mask, slope, right, left, end, width)
-    for y in range(top, bottom):
-        if not inside:
-            invert_weights(y, height, slope, down, weights, scale, inverse)
-        line = out[y, 3 * left : 3 * end]
-        c0, c1, c2 = sums[0, y - top], sums[2, y - top], sums[4, y - top]
-        for i in range(line.size):
-            line[i] = (c0[i] + r * (c1[i] + r * c2[i])) * inverse[i]
-        if encode.size:
-            look_up(line, encode, False, line)
+def split_shifts(count, slopes):
+    """Return the whole and the fractional parts, (K, count), of the shifts of rows or columns of views."""
+    shifts = np.outer(slopes, np.arange(count) - (count - 1) / 2)
+    whole = np.floor(shifts)
+    return whole.astype(np.int64), (shifts - whole).astype(np.float32)
 
 
 @njit(**OPTIONS)
@@ -240,29 +85,153 @@ def there(place, count, part):
 
 
 @njit(**OPTIONS)
-def column_weights(mask, slope, right, left, end, width):
-    """Return the weight of the taps that are there, (U, columns), for each row of views and column of pixels."""
-    weights = np.zeros((mask.shape[0], end - left), np.float32)
-    for v in range(mask.shape[1]):
-        part = np.float32(slope * (v - (mask.shape[1] - 1) / 2) - right[v])
-        for x in range(left, end):
-            weight = there(x + right[v], width, part)
-            for u in range(mask.shape[0]):
-                weights[u, x - left] += mask[u, v] * weight
+def column_weights(mask, right, right_part, width):
+    """Return the weight of the taps that are there, (K, U, W), for each slope, row of views and column of pixels."""
+    weights = np.zeros((right.shape[0], mask.shape[0], width), np.float32)
+    for k in range(right.shape[0]):
+        for v in range(mask.shape[1]):
+            shift, part = right[k, v], right_part[k, v]
+            for x in range(width):
+                weight = there(x + shift, width, part)
+                for u in range(mask.shape[0]):
+                    weights[k, u, x] += mask[u, v] * weight
     return weights
 
 
 @njit(**OPTIONS)
-def invert_weights(y, height, slope, down, weights, scale, inverse):
+def sum_along_x(memory, starts, mask, u, shifts, parts, width, group, sums):
+    """Sum one row of pixels over the views of row u, weighted for the left and for the right taps.
+
+    sums is (2, 3 (W + 1)): at column x the sum over v of (1 - part) L[x + shift], and of part L[x + shift]. Column x of
+    the photo gets the first at x and the second at x + 1; so each pixel is read and converted once.
+    """
+    filled, keep = 0, np.float32(0)  # what was in sums before counts for nothing
+    for v in range(mask.shape[1]):
+        if mask[u, v]:
+            group[filled] = v
+            filled += 1
+        if filled == GROUP or (v == mask.shape[1] - 1 and filled > 0):
+            add_group(memory, starts, group[:filled], shifts, parts, width, keep, sums)
+            filled, keep = 0, np.float32(1)
+
+
+@njit(**OPTIONS)
+def add_group(memory, starts, group, shifts, parts, width, keep, sums):
+    """Add up to GROUP views to keep x sums: together where all of them are there, one by one at the edges."""
+    left, right = 0, width + 1
+    for v in group:
+        left, right = max(left, -shifts[v]), min(right, width - shifts[v])
+    if right <= left:
+        left = right = 0
+    if right > left:
+        here, after = sums[0, 3 * left : 3 * right], sums[1, 3 * left : 3 * right]
+        if group.size <= 4:
+            add_four(memory, starts, group, shifts, parts, left, keep, here, after)
+        else:
+            add_seven(memory, starts, group, shifts, parts, left, keep, here, after)
+    add_edge(memory, starts, group, shifts, parts, width, keep, 0, left, sums)
+    add_edge(memory, starts, group, shifts, parts, width, keep, right, width + 1, sums)
+
+
+@njit(**OPTIONS)
+def place(starts, group, g, shifts, parts, left):
+    """Return where view g of the group has its pixel for column `left`, and the weights of left and right tap."""
+    v, counts = group[min(g, group.size - 1)], np.float32(g < group.size)  # behind the last view: weights 0
+    return np.uint64(starts[v] + 3 * (left + shifts[v])), counts * (np.float32(1) - parts[v]), counts * parts[v]
+
+
+@njit(**OPTIONS)
+def add_four(memory, starts, group, shifts, parts, left, keep, here, after):
+    """Add the columns from `left` on of up to four views."""
+    p0, a0, b0 = place(starts, group, 0, shifts, parts, left)
+    p1, a1, b1 = place(starts, group, 1, shifts, parts, left)
+    p2, a2, b2 = place(starts, group, 2, shifts, parts, left)
+    p3, a3, b3 = place(starts, group, 3, shifts, parts, left)
+    for i in range(here.size):
+        n = np.uint64(i)
+        x0, x1 = np.float32(memory[p0 + n]), np.float32(memory[p1 + n])
+        x2, x3 = np.float32(memory[p2 + n]), np.float32(memory[p3 + n])
+        here[i] = keep * here[i] + (a0 * x0 + a1 * x1) + (a2 * x2 + a3 * x3)
+        after[i] = keep * after[i] + (b0 * x0 + b1 * x1) + (b2 * x2 + b3 * x3)
+
+
+@njit(**OPTIONS)
+def add_seven(memory, starts, group, shifts, parts, left, keep, here, after):
+    """Add the columns from `left` on of up to seven views."""
+    p0, a0, b0 = place(starts, group, 0, shifts, parts, left)
+    p1, a1, b1 = place(starts, group, 1, shifts, parts, left)
+    p2, a2, b2 = place(starts, group, 2, shifts, parts, left)
+    p3, a3, b3 = place(starts, group, 3, shifts, parts, left)
+    p4, a4, b4 = place(starts, group, 4, shifts, parts, left)
+    p5, a5, b5 = place(starts, group, 5, shifts, parts, left)
+    p6, a6, b6 = place(starts, group, 6, shifts, parts, left)
+    for i in range(here.size):
+        n = np.uint64(i)
+        x0, x1 = np.float32(memory[p0 + n]), np.float32(memory[p1 + n])
+        x2, x3 = np.float32(memory[p2 + n]), np.float32(memory[p3 + n])
+        x4, x5, x6 = np.float32(memory[p4 + n]), np.float32(memory[p5 + n]), np.float32(memory[p6 + n])
+        here[i] = keep * here[i] + (a0 * x0 + a1 * x1) + (a2 * x2 + a3 * x3) + (a4 * x4 + a5 * x5) + a6 * x6
+        after[i] = keep * after[i] + (b0 * x0 + b1 * x1) + (b2 * x2 + b3 * x3) + (b4 * x4 + b5 * x5) + b6 * x6
+
+
+@njit(**OPTIONS)
+def add_edge(memory, starts, group, shifts, parts, width, keep, first, end, sums):
+    """Add columns first … end - 1, where not all of the group's views are there."""
+    for x in range(first, end):
+        for c in range(3):
+            here, after = keep * sums[0, 3 * x + c], keep * sums[1, 3 * x + c]
+            for v in group:
+                column = x + shifts[v]
+                if 0 <= column < width:
+                    value = np.float32(memory[np.uint64(starts[v] + 3 * column + c)])
+                    here += (np.float32(1) - parts[v]) * value
+                    after += parts[v] * value
+            sums[0, 3 * x + c], sums[1, 3 * x + c] = here, after
+
+
+@njit(**OPTIONS)
+def add_to_both(below, above, sums, part):
+    """Spread a row of sums over two rows of the photo: `below` gets 1 - part of it, `above` gets part. One pass."""
+    here, after = sums[0, : below.size], sums[1, 3 : 3 + below.size]
+    for i in range(below.size):
+        value = here[i] + after[i]
+        below[i] += (np.float32(1) - part) * value
+        above[i] += part * value
+
+
+@njit(**OPTIONS)
+def finish(out, top, bottom, height, down, down_part, weights, scale, encode):
+    """Divide the sums of a block's rows by the weights of the taps that were there, and encode."""
+    inverse = np.empty(3 * weights.shape[1], np.float32)
+    known = False  # inside, where all rows of views have both taps, it is the same for every row
+    for y in range(top, bottom):
+        inside = y + down.min() >= 0 and y + down.max() < height - 1
+        if not (inside and known):
+            invert_weights(y, height, down, down_part, weights, scale, inverse)
+        known = inside
+        for i in range(inverse.size):
+            out[y, i] *= inverse[i]
+        if encode.size:
+            look_up(out[y], encode, False, out[y])
+
+
+@njit(**OPTIONS)
+def invert_weights(y, height, down, down_part, weights, scale, inverse):
     """Set inverse to scale over the weight of the taps that are there for row y; 0 where there is none."""
     weight = np.zeros(weights.shape[1], np.float32)
     for u in range(down.size):
-        part = np.float32(slope * (u - (down.size - 1) / 2) - down[u])
-        rows = there(y + down[u], height, part)
+        rows = there(y + down[u], height, down_part[u])
         for x in range(weight.size):
             weight[x] += rows * weights[u, x]
     for x in range(weight.size):
         inverse[3 * x : 3 * x + 3] = scale / weight[x] if weight[x] > 0 else np.float32(0)
+
+
+@njit(**OPTIONS)
+def read_row(memory, start, steps, line):
+    """Set line to a row of pixels that do not lie side by side."""
+    for i in range(line.size):
+        line[i] = memory[start + i // 3 * steps[1] + i % 3 * steps[2]]
 
 
 @njit(**OPTIONS)
