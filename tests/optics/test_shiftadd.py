@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from refocal.optics import shiftadd, spans
 from refocal.optics.shiftadd import focal_stack, pupil_mask, shift_and_add
 
 
@@ -78,6 +79,47 @@ def test_a_stack_is_its_slopes_one_by_one(case: tuple[Any, ...], slopes: list[fl
     for photo, slope in zip(stack, slopes, strict=True):
         alone = shift_and_add(views, slope, mask=mask, pupil=pupil, linear=linear)
         np.testing.assert_allclose(photo, alone, rtol=0, atol=1e-6)
+
+
+@settings(deadline=None, max_examples=40)
+@given(cases(), st.floats(-3, 3, allow_subnormal=False), st.floats(0, 1))
+def test_many_slopes_close_together_equal_the_slow_reference(case: tuple[Any, ...], first: float, step: float) -> None:
+    """They share taps; in any order, with slopes at which shifts are whole, and twice the same."""
+    views, whole, mask, pupil, linear = case
+    slopes = [first + step * k / 7 for k in (4, 1, 6, 0, 2, 5, 3)] + [float(np.rint(whole)), 0.0, 0.0, first]
+    order, ends, _ = shiftadd._spans(np.array(slopes), views.shape[:2])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shiftadd, "FEWEST", -100)
+        stack = focal_stack(views, slopes, mask=mask, pupil=pupil, linear=linear)
+    assert (np.diff(np.array(slopes)[order]) >= 0).all()
+    assert ends[-1] == len(slopes)
+    for photo, slope in zip(stack, slopes, strict=True):
+        wanted = reference(views, slope, mask & pupil_mask(views.shape[:2], pupil), linear)
+        seen = ~np.isnan(wanted)
+        assert np.isfinite(photo).all()
+        np.testing.assert_allclose(photo[seen], wanted[seen], rtol=0, atol=1e-5)
+
+
+def test_slopes_are_split_where_a_shift_passes_a_whole_number() -> None:
+    """Of 7 x 7 views that is at multiples of 1, 1/2 and 1/3: eight spans from -1 to 1, of any number of slopes."""
+    for count in (97, 961):
+        order, ends, middles = shiftadd._spans(np.linspace(1, -1, count), (7, 7))
+        assert order.tolist() == list(range(count))[::-1]
+        last = np.linspace(-1, 1, count)[ends[1:-1] - 1]
+        breaks = [-2 / 3, -1 / 2, -1 / 3, 0, 1 / 3, 1 / 2, 2 / 3]
+        assert last == pytest.approx(breaks, abs=2.01 / (count - 1))  # a slope next to one may belong to either side
+        assert len(middles) == 8
+
+
+def test_tiles_of_many_slopes_meet_without_a_seam() -> None:
+    """Wider and higher than a tile, more spans than are taken at a time: what few slopes give, by another kernel."""
+    views = np.random.default_rng(4).integers(0, 256, (4, 5, 150, spans.COLUMNS + 60, 3), dtype=np.uint8)
+    slopes = np.linspace(-3, 3, 150)
+    assert len(shiftadd._spans(slopes, (4, 5))[2]) > spans.SPANS
+    for linear in (True, False):
+        stack = focal_stack(views, slopes, linear=linear)
+        for k in (0, 70, 149):
+            np.testing.assert_allclose(stack[k], shift_and_add(views, slopes[k], linear=linear), rtol=0, atol=1e-5)
 
 
 def test_it_equals_the_reference_where_blocks_of_rows_meet() -> None:

@@ -13,20 +13,27 @@ over the taps that are there, so that borders keep their brightness. Where no vi
 middle gives its nearest pixel.
 
 The two directions separate: for each row of views the shifted rows of pixels are summed along x once, and that sum is
-spread over two rows of the photo. Rows of the photo are blocked over cores; a block's decoded pixels live in the cache.
+spread over two rows of the photo. Slopes between which no view's shift passes a whole number share the taps, and what
+they add up is a polynomial of the slope: many slopes close together cost little more than a few (`spans`).
 """
 
 from collections.abc import Sequence
 from functools import cache
 from typing import Any, Literal
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from refocal.optics import kernel
+from refocal.optics import kernel, spans
 from refocal.photo.images import to_linear, to_srgb
 
 Pupil = Literal["circular", "square"]
+ROWS = (16, 64)  # of a photo to a core at a time: each has something to do, and little is read twice
+DENSE, FEWEST = (
+    1.5,
+    2,
+)  # slopes a span, and more in all, from which on `spans` wins over `kernel`: benchmarks/shiftadd.py
 
 
 def pupil_mask(grid: tuple[int, int], pupil: Pupil = "circular") -> NDArray[np.bool_]:
@@ -85,8 +92,7 @@ def shift_and_add(
     ValueError
         One line: a shape, type or value that is not allowed, or no view left to average.
     """
-    photo: NDArray[np.float32] = focal_stack(views, (slope,), mask=mask, pupil=pupil, linear=linear)[0]
-    return photo
+    return np.asarray(focal_stack(views, (slope,), mask=mask, pupil=pupil, linear=linear)[0])
 
 
 def focal_stack(
@@ -97,7 +103,7 @@ def focal_stack(
     pupil: Pupil = "circular",
     linear: bool = True,
 ) -> NDArray[np.float32]:
-    """Average the views of a light field along several slopes: a focal stack. Cheaper than one call a slope.
+    """Average the views along several slopes: a focal stack. Far cheaper than a call a slope where they lie close.
 
     Parameters
     ----------
@@ -109,7 +115,7 @@ def focal_stack(
     Returns
     -------
     ndarray
-        (K, H, W, 3) float32, sRGB in [0, 1]. Memory: nothing as large is held beside the views and this.
+        (K, H, W, 3) float32, sRGB in [0, 1]. Nothing as large is held beside the views and this.
     """
     steps = np.asarray(slopes, dtype=np.float64)
     chosen = _checked(views, steps, mask) & pupil_mask(views.shape[:2], pupil)
@@ -119,11 +125,19 @@ def focal_stack(
     memory, places, strides = _flat(views)
     whole = views.dtype == np.uint8
     decode, encode = _tables(whole) if linear else (np.empty(0, np.float32), np.empty(0, np.float32))
-    if not linear and strides[1:] != (3, 1):  # the kernel then reads row by row, through a table: the identity
-        decode = np.linspace(0, 255 if whole else 1, 256 if whole else 2, dtype=np.float32)
     scale = np.float32(1 / 255 if whole and not linear else 1)
     out = np.empty((len(steps), height, 3 * width), np.float32)
-    kernel.average(memory, places, strides, chosen, steps, decode, encode, scale, out)
+    order, firsts, middles = _spans(steps, chosen.shape)
+    if len(steps) >= DENSE * len(middles) + FEWEST:
+        rising, weights = steps[order], _weights(chosen, steps[order], (height, width), scale)
+        rows = min(max(height // (2 * numba.get_num_threads()), ROWS[0]), ROWS[1])
+        spans.average(
+            memory, places, strides, chosen, firsts, middles, rising, order, *weights, decode, encode, rows, out
+        )
+    else:
+        if not linear and strides[1:] != (3, 1):  # the kernel then reads row by row, through a table: the identity
+            decode = np.linspace(0, 255 if whole else 1, 256 if whole else 2, dtype=np.float32)
+        kernel.average(memory, places, strides, chosen, steps, decode, encode, scale, out)
     stack = out.reshape(len(steps), height, width, 3)
     for photo, slope in zip(stack, steps, strict=True):
         _fill_unseen(photo, views, slope, chosen)
@@ -168,6 +182,42 @@ def _flat(views: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64], tuple[i
     rows, columns = np.ogrid[: views.shape[0], : views.shape[1]]
     places = -first + rows * steps[0] + columns * steps[1]
     return memory, places, (int(steps[2]), int(steps[3]), int(steps[4]))
+
+
+def _spans(
+    slopes: NDArray[np.float64], grid: tuple[int, int]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Return how slopes rise (K,), where in that a span begins, the end too (S + 1,), and its middle slope (S,)."""
+    away = np.unique([place - (count - 1) / 2 for count in grid for place in range(count)])
+    order = np.argsort(slopes, kind="stable")
+    rising, firsts = slopes[order], [0]
+    for k in range(1, len(rising)):
+        low, high = rising[firsts[-1]], rising[k]
+        parts = np.outer([low, high], away) - np.floor((low + high) / 2 * away)
+        if parts.min() < 0 or parts.max() > 1:
+            firsts.append(k)
+    ends = np.array([*firsts, len(rising)])
+    return order, ends, (rising[ends[:-1]] + rising[ends[1:] - 1]) / 2
+
+
+def _weights(
+    mask: NDArray[np.bool_], slopes: NDArray[np.float64], size: tuple[int, int], scale: np.float32
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Return the weight of the taps that are there.
+
+    At place t of n pixels they are min(t + 1, n - t), within [0, 1]. Of rows (K, U, H); of columns, summed over the
+    views of a row of the grid and over `scale`, (K, U, W); and 1 over their sum, for each channel, (K, 3 W).
+    """
+    rows, columns = (
+        np.clip(np.minimum(at + 1, pixels - at), 0, 1).astype(np.float32)
+        for views, pixels in zip(mask.shape, size, strict=True)
+        for at in [np.multiply.outer(slopes, np.arange(views) - (views - 1) / 2)[..., None] + np.arange(pixels)]
+    )
+    rows[:, ~mask.any(axis=1)] = 1  # views that do not count miss no row
+    columns = np.einsum("uv,kvx->kux", mask.astype(np.float32) / scale, columns)
+    total = columns.sum(axis=1)
+    inverses = np.divide(1, total, out=np.zeros_like(total), where=total > 0)
+    return rows, columns, np.repeat(inverses, 3, axis=1)
 
 
 @cache
