@@ -15,7 +15,7 @@ Run = Callable[[str], tuple[int, str, str]]
 @pytest.fixture
 def place(here: Path) -> Path:
     write_lens_models(here / "models" / "refocal.onnx", PROPS | {"weights": "abc"})
-    ramp = np.linspace(10, 210, 30)[None].repeat(20, 0)
+    ramp = np.linspace(10, 210, 20)[None].repeat(30, 0)
     Image.fromarray(ramp.astype(np.uint8)).save(here / "map.png")
     return here
 
