@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import ImageCms, ImageOps, PngImagePlugin
 
+from refocal.photo.decoding import _is_plain_png
 from refocal.photo.images import Image, as_photo, read_image, write_image
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -160,3 +161,30 @@ def test_bombs_are_refused_before_they_are_decoded(tmp_path: Path) -> None:
     Pillow.fromarray(picture()).save(buffer, "PNG", pnginfo=text)
     with pytest.raises(ValueError, match="the picture cannot be decoded"):
         read_image(buffer.getvalue())
+
+
+@pytest.mark.parametrize("key", ["tRNS", "eXIf", "iTXt"])
+def test_png_chunks_that_change_the_picture_or_stand_behind_it_count(key: str) -> None:
+    """A colour that is transparent, EXIF behind the pixels: by Pillow; plain files by libpng, which knows neither."""
+
+    def chunk(kind: str, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind.encode() + body + struct.pack(">I", zlib.crc32(kind.encode() + body))
+
+    plain = io.BytesIO()
+    Pillow.fromarray(picture()).save(plain, "PNG")
+    data = plain.getvalue()
+    assert _is_plain_png(data)
+    exif = Pillow.Exif()
+    exif[0x0112] = 6
+    bodies = {
+        "tRNS": struct.pack(">3H", *picture()[0, 0].tolist()),
+        "eXIf": exif.tobytes()[6:],
+        "iTXt": b"a\0\0\0\0\0b",
+    }
+    at = data.index(b"IDAT" if key == "tRNS" else b"IEND") - 4
+    more = data[:at] + chunk(key, bodies[key]) + data[at:]
+    assert not _is_plain_png(more)
+    told = read_image(more).pixels
+    assert told.shape == {"tRNS": (16, 24, 4), "eXIf": (24, 16, 3), "iTXt": (16, 24, 3)}[key]
+    if key == "tRNS":
+        assert told[0, 0, 3] == 0 < told[5, 5, 3]
