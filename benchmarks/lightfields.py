@@ -14,7 +14,7 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from PIL import Image
 
 from refocal.optics.batch import Places, prepare_scenes
 from refocal.optics.preparing import Recipe
+from refocal.optics.scenes import Split
 from refocal.optics.still_life import arrange
 from refocal.optics.synthetic import render_light_field
 from refocal.photo.decoding import decode
@@ -92,16 +93,29 @@ def compare_stage(data: bytes, copies: int) -> None:
             files[-1].write_bytes(data + bytes(number))  # what stands behind the end of a PNG file is not read
             (here / "lightfield.toml").write_text(f'lightfield = "views.png"\ngrid = {LENS}\ncrop_grid = 7\n')
         with ProcessPoolExecutor(os.cpu_count()) as pool:
-            list(pool.map(len, files[:0]))
             start = time.perf_counter()
             list(pool.map(decoded_size, files))
             decoding = time.perf_counter() - start
-        start = time.perf_counter()
-        places = Places(root / "data", root / "scenes", root / "side")
-        prepare_scenes(places, RECIPE, lambda groups: dict.fromkeys(groups, "train"), about={}, progress=print)
-        whole = time.perf_counter() - start
-    print(f"{copies} files, {os.cpu_count()} cores: decoding alone {decoding:.1f} s, the stage {whole:.1f} s,")
-    print(f"decoding {decoding / whole:.0%} of it")
+        print(f"{copies} files, {os.cpu_count()} cores: decoding alone {decoding:.1f} s, of the stage")
+        for what in ("with range and disparity by plane sweep", "with both given"):
+            start = time.perf_counter()
+            places = Places(root / "data", root / "scenes", root / "side")
+            prepare_scenes(places, RECIPE, all_trained, about={}, progress=silent)
+            whole = time.perf_counter() - start
+            print(f"| {what:40} | {whole:5.1f} s | {decoding / whole:4.0%} decoding |")
+            for file in files:
+                np.save(file.with_name("disparity.npy"), np.zeros(SIZE, np.float16))
+                with file.with_name("lightfield.toml").open("a") as more:
+                    more.write('disparity = "disparity.npy"\nslope_range = [-1.0, 1.0]\n')
+
+
+def all_trained(groups: Mapping[str, str]) -> dict[str, Split]:
+    """Keep no scene for validation or test."""
+    return dict.fromkeys(groups, "train")
+
+
+def silent(_done: int, _count: int, _name: str) -> None:
+    """Show nothing."""
 
 
 def decoded_size(file: Path) -> int:

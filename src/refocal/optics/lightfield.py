@@ -111,7 +111,7 @@ class LightField:
         crop = _grid(options.get("crop_grid"), "crop_grid") or (
             (ILLUM_CROP, ILLUM_CROP) if views.shape[:2] == ILLUM else None
         )
-        views = _middle(views, crop, source)
+        views = np.ascontiguousarray(_middle(views, crop, source))  # of a mosaic no more than is wanted
         if options.get("flip_rows"):
             views = views[::-1]
         if options.get("flip_columns"):

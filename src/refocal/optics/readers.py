@@ -90,7 +90,7 @@ def read_mosaic(path: Path, grid: Grid | None) -> NDArray[Any]:
             f"{path}: {rows} x {columns} views do not fit: its {height} rows and {width} columns are not multiples"
         )
     split = mosaic.reshape(height // rows, rows, width // columns, columns, 3)
-    return np.ascontiguousarray(split.transpose(1, 3, 0, 2, 4))
+    return split.transpose(1, 3, 0, 2, 4)
 
 
 def find_grid(mosaic: NDArray[Any], path: Path) -> Grid:
