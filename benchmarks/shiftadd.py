@@ -4,10 +4,10 @@ The light fields are 7 x 7 views of 372 x 540 pixels, as the original's; four of
 All views count, slopes are fractional. Each figure is the median of rounds in which every method has its turn, so that
 a busy machine slows all of them alike; targets are ratios, and nothing is asserted.
 
-The bounds are the multiply-adds that shift-and-add needs, at the rate at which this machine multiplies matrices: those of
-a slope by itself (two a view, for the two taps along x, three a row of views), and those of our way for many slopes. A
-new picture has to be written besides. Fourier-slice refocusing (Ng, SIGGRAPH 2005) needs an inverse transform a slope,
-whatever else: that alone is timed.
+The bounds are the multiply-adds that shift-and-add needs, at the rate at which this machine multiplies matrices: those
+of a slope by itself (two a view, for the two taps along x, three a row of views), and those of our way for many slopes.
+A new picture has to be written besides. Fourier-slice refocusing (Ng, SIGGRAPH 2005) needs an inverse transform a
+slope, whatever else: that alone is timed.
 """
 
 import time
@@ -126,7 +126,10 @@ def main() -> None:
             stack,
             lambda views, _: focal_stack(views, 3 * SLOPES, pupil="square", linear=False),
         ),
-        "an inverse Fourier transform": (1, lambda *_: fft.irfft2(spectrum, s=(HEIGHT, WIDTH), axes=(1, 2), workers=-1)),
+        "an inverse Fourier transform": (
+            1,
+            lambda *_: fft.irfft2(spectrum, s=(HEIGHT, WIDTH), axes=(1, 2), workers=-1),
+        ),
         "a new picture, written": (stack, lambda *_: np.empty((stack, HEIGHT, WIDTH, 3), np.float32).fill(1)),
         "the original (warp)": (1, original),
         "scipy.ndimage.shift": (1, with_scipy),
@@ -141,6 +144,7 @@ def main() -> None:
     alone, together = bounds()
     print(f"least by the multiply-adds: {alone:.2f} a slope by itself, {together:.2f} a slope of the 33 our way")
     opencv, many = ms["OpenCV warpAffine"], ms["refocal, plain, stack of 33"]
+    written = ms["a new picture, written"]
     print("| | wanted | found |")
     for name, sign, wanted, found in (
         ("original / plain", ">=", 150, ms["the original (warp)"] / plain),
@@ -151,7 +155,7 @@ def main() -> None:
         ("linear / plain, one slope", "<=", 5, ms["refocal, linear light"] / plain),
         ("linear / plain, a slope of 33", "<=", 2, ms["refocal, linear, stack of 33"] / many),
         ("least of slopes by themselves / plain, a slope of 33", ">=", 0.5, alone / many),
-        ("least our way, and writing / plain, a slope of 33", ">=", 0.5, (together + ms["a new picture, written"]) / many),
+        ("least our way, and writing / plain, a slope of 33", ">=", 0.5, (together + written) / many),
     ):
         print(f"| {name:52} | {sign} {wanted:5} | {found:7.2f} |")
 

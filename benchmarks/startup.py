@@ -2,8 +2,8 @@
 
     python benchmarks/startup.py [--rounds 10]
 
-The first refocus is a whole `refocal photo` of a 512 x 512 JPEG; the same process with a photo of 24 megapixels tells the
-memory that a large photo takes at most.
+The first refocus is a whole `refocal photo` of a 512 x 512 JPEG; the same with a photo of 24 megapixels tells the memory
+that a large photo takes at most.
 """
 
 import argparse
