@@ -59,9 +59,13 @@ format: $(READY)  ## let ruff format and fix what it can
 	ruff format .
 	ruff check --fix .
 
-bench: $(READY)  ## time the kernels beside the alternatives, and the model
+bench: $(READY) $(PULLED)  ## every speed of docs/performance.md, beside the alternatives: half an hour
 	python benchmarks/shiftadd.py
-	python benchmarks/refocusing.py
+	python benchmarks/lightfields.py
+	python benchmarks/training.py
+	python benchmarks/inference.py
+	python benchmarks/startup.py
+	python benchmarks/growth.py --out growth.svg
 
 bench-serve: $(READY) $(PULLED)  ## load the service: requests a second and latencies beside the bare Refocuser
 	python benchmarks/serving.py

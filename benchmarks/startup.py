@@ -2,7 +2,7 @@
 
     python benchmarks/startup.py [--rounds 10]
 
-The first refocus is a whole `refocal photo` of a 512 x 512 JPEG; the same with a photo of 24 megapixels tells the memory
+The first refocus is a whole `refocal photo` of a 512 x 512 JPEG; one with a photo of 24 megapixels tells the memory
 that a large photo takes at most.
 """
 

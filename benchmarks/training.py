@@ -1,5 +1,9 @@
 """Images a second of a training step and of the crops that feed it, as a table: `python benchmarks/training.py`.
 
+"as the original did" is what users would else run: float32, contiguous, Adam as a loop over tensors, the generator run
+once more for the discriminator's step and the discriminator's gradients in the generator's, each picture read from a
+PNG file of its own, decoded and cropped by the loop itself. Same networks, same losses.
+
 A step is the discriminator's and the generator's, all losses of the description, on whichever device is there. On a GPU
 the networks are the description's; on a CPU, where those take minutes, they are the sample's (`--full` for the former).
 Modes take turns, so that a busy machine slows all of them alike; each figure is the median of the rounds.
@@ -16,13 +20,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from torch.utils.data import DataLoader
 
 from refocal.learning.config import LossConfig, TrainConfig
 from refocal.learning.dataset import Crops, Example
 from refocal.learning.gan import build_run, choose_device, gan_step
+from refocal.learning.losses import l1, lsgan_discriminator, lsgan_generator, perceptual
 from refocal.learning.networks.patchgan import PatchGANConfig
 from refocal.learning.networks.unet import UNetConfig
+from refocal.learning.networks.vgg import VGGFeatures
 from refocal.learning.sampling import IndexBatches
 from refocal.optics.scenes import read_scenes, write_manifest, write_scene
 
@@ -40,6 +47,53 @@ MODES = {
     "bfloat16, channels_last": PLAIN | {"channels_last": True, "precision": "bfloat16"},
     "bfloat16, channels_last, compile": {"channels_last": True, "precision": "bfloat16", "compile": True},
 }
+
+
+def as_the_original(config: TrainConfig, device: torch.device, folder: Path) -> Callable[[int], float]:
+    """Return a function that takes some steps in the original's way, and returns images a second."""
+    torch.manual_seed(0)
+    run = build_run(replace(config, **PLAIN), device)  # type: ignore[arg-type]
+    rates = {"lr": config.learning_rate, "betas": config.betas, "foreach": False}
+    optimizers = [torch.optim.Adam(network.parameters(), **rates) for network in (run.generator, run.discriminator)]
+    features = VGGFeatures(config.losses.vgg, config.losses.layers).to(device) if config.losses.perceptual else None
+    random = np.random.default_rng(0)
+    files = [folder / f"{number}.png" for number in range(32)]
+    for file in files:
+        Image.fromarray(random.integers(0, 256, (config.crop + 30, config.crop + 30, 3), dtype=np.uint8)).save(file)
+
+    def item() -> torch.Tensor:
+        pixels = np.asarray(Image.open(files[random.integers(len(files))]).convert("RGB"))
+        top, left = random.integers(0, 30, 2)
+        crop = pixels[top : top + config.crop, left : left + config.crop].astype(np.float32) / 127.5 - 1
+        return torch.from_numpy(crop.transpose(2, 0, 1).copy()).to(device)
+
+    def step() -> float:
+        photo, target = (torch.stack([item() for _ in range(config.batch)]) for _ in range(2))
+        sigma = torch.rand(config.batch, 2, device=device)
+        with torch.no_grad():
+            made = run.generator(photo, sigma)
+        judged = [run.discriminator(photo, picture, sigma) for picture in (target, made)]
+        optimizers[1].zero_grad(set_to_none=False)
+        lsgan_discriminator(*judged).backward()
+        optimizers[1].step()
+        fake = run.generator(photo, sigma)
+        loss = config.losses.adversarial * lsgan_generator(run.discriminator(photo, fake, sigma))
+        loss = loss + config.losses.l1 * l1(fake, target)
+        if features is not None:
+            loss = loss + config.losses.perceptual * perceptual(features(fake), features(target))
+        optimizers[0].zero_grad(set_to_none=False)
+        loss.backward()
+        optimizers[0].step()
+        return float(loss)  # which it wrote to its log
+
+    def measure(steps: int) -> float:
+        started = time.perf_counter()
+        for _ in range(steps):
+            step()
+        return steps * config.batch / (time.perf_counter() - started)
+
+    measure(3)
+    return measure
 
 
 def stepper(config: TrainConfig, device: torch.device) -> Callable[[int], float]:
@@ -65,16 +119,25 @@ def compare_modes(config: TrainConfig, device: torch.device, rounds: int, steps:
     """Print a row for each mode."""
     print(f"\ntraining step, batch {config.batch}, {config.crop} x {config.crop}, {config.unet}, on {device}")
     measures = {name: stepper(replace(config, **values), device) for name, values in MODES.items()}  # type: ignore[arg-type]
+    with tempfile.TemporaryDirectory() as folder:
+        measures = {"as the original did": as_the_original(config, device, Path(folder))} | measures
+        take_turns(measures, rounds, steps)
+    if device.type == "cuda":
+        print(f"  peak memory of all together: {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB")
+    else:
+        print("  on a GPU: not measured, none here")
+
+
+def take_turns(measures: dict[str, Callable[[int], float]], rounds: int, steps: int) -> None:
+    """Print a row for each way, beside the first."""
     speeds: dict[str, list[float]] = {name: [] for name in measures}
     for _ in range(rounds):
         for name, measure in measures.items():
             speeds[name].append(measure(steps))
-    first = statistics.median(speeds["float32"])
+    first = statistics.median(next(iter(speeds.values())))
     for name, found in speeds.items():
         speed = statistics.median(found)
-        print(f"  {name:34} {speed:9.1f} img/s  {speed / first:5.2f} x")
-    if device.type == "cuda":
-        print(f"  peak memory of all together: {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB")
+        print(f"| {name:34} | {speed:9.1f} img/s | {speed / first:5.2f} x |")
 
 
 def compare_readers(config: TrainConfig, batches: int) -> None:
@@ -95,7 +158,7 @@ def compare_readers(config: TrainConfig, batches: int) -> None:
             source = iter(DataLoader(crops, batch_sampler=plan, num_workers=workers))
             next(source)
             started = time.perf_counter()
-            count = sum(len(photo) for photo, _, _ in source)
+            count = sum(len(batch.photo) for batch in source)
             print(f"  {workers:2} workers {count / (time.perf_counter() - started):20.1f} img/s")
 
 
