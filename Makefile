@@ -65,7 +65,7 @@ bench: $(READY) $(PULLED)  ## every speed of docs/performance.md, beside the alt
 	python benchmarks/training.py
 	python benchmarks/inference.py
 	python benchmarks/startup.py
-	python benchmarks/growth.py --out growth.svg
+	python benchmarks/growth.py --out growth.png
 
 bench-serve: $(READY) $(PULLED)  ## load the service: requests a second and latencies beside the bare Refocuser
 	python benchmarks/serving.py

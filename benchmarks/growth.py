@@ -1,6 +1,6 @@
 """How costs grow: seconds at 1/16 to 16 times the usual size, the exponent (least squares of logarithms), a picture.
 
-    python benchmarks/growth.py [--model models/pretrained/refocal.onnx] [--out docs/growth.svg]
+    python benchmarks/growth.py [--model models/pretrained/refocal.onnx] [--out docs/growth.png]
 
 An exponent of 1 is linear. Sizes of one cost have their turns in each round; medians.
 """
@@ -13,7 +13,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib as mpl
 import numba
 import numpy as np
 from matplotlib import pyplot as plt
@@ -127,10 +126,9 @@ def main() -> None:
     """Print the table and draw the picture."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--model", type=Path, default=Path("models/pretrained/refocal.onnx"))
-    parser.add_argument("--out", type=Path, default=Path("docs/growth.svg"))
+    parser.add_argument("--out", type=Path, default=Path("docs/growth.png"))
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    mpl.rcParams["svg.hashsalt"] = "refocal"
     everything = costs(Refocuser(options.model))
     figure, axes = plt.subplots(2, 4, figsize=(14, 6.5), constrained_layout=True)
     print("| cost | from | to | seconds | exponent | of the last step |\n|---|---|---|---|---|---|")
@@ -146,7 +144,7 @@ def main() -> None:
         axis.loglog(cost.sizes, seconds, "o-")
         axis.set(title=f"{cost.name}: exponent {exponent:.2f}", xlabel=cost.unit, ylabel="seconds")
         axis.grid(visible=True, which="both", alpha=0.3)
-    figure.savefig(options.out, metadata={"Date": None})
+    figure.savefig(options.out, dpi=70)
 
 
 if __name__ == "__main__":

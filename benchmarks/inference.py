@@ -93,7 +93,7 @@ def runners(model: Path, part: str, threads: int, photos: list[Array], folder: P
     if importlib.util.find_spec("openvino"):
         found["OpenVINO"] = by_openvino(path, threads)
     if (weights := model.with_name("generator.pt")).is_file():
-        half = parts_of(load_generator(weights)[0])[part].eval()
+        half = parts_of(load_generator(weights)[0])[part].module
         found["torch, as it is"] = by_torch(half)
         found["torch.compile"] = by_torch(torch.compile(half))
     for provider in ("CUDAExecutionProvider", "TensorrtExecutionProvider"):

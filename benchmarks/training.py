@@ -84,7 +84,7 @@ def as_the_original(config: TrainConfig, device: torch.device, folder: Path) -> 
         optimizers[0].zero_grad(set_to_none=False)
         loss.backward()
         optimizers[0].step()
-        return float(loss)  # which it wrote to its log
+        return float(loss.detach())  # which it wrote to its log
 
     def measure(steps: int) -> float:
         started = time.perf_counter()
