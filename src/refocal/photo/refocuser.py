@@ -14,6 +14,7 @@ from refocal.photo.images import Pixels, checked_pixels, reduced
 from refocal.photo.session import Conventions, find_model, open_session, part_of, read_metadata, run
 from refocal.photo.sharpness import warn_if_blurred
 from refocal.photo.tiles import reflected, refocus_by_tiles
+from refocal.photo.together import Together
 from refocal.photo.wide import render_wide
 
 WIDEST = 1e6  # px: an aperture beyond is a slip of the hand, not a lens
@@ -37,6 +38,8 @@ class Refocuser:
         Execution providers of onnxruntime in order; None: CUDA where there is a GPU, else the CPU.
     require_gpu
         Refuse to run on the CPU, which onnxruntime else falls back to in silence.
+    batch
+        Photos of one size, of threads that ask at the same time, that go through the model together at most: for a GPU.
 
     Attributes
     ----------
@@ -47,11 +50,6 @@ class Refocuser:
     ------
     ValueError
         No model, not a refocal model, a provider that does not work, or a setting out of range.
-
-    Examples
-    --------
-    >>> refocuser = Refocuser("models/refocal.onnx")  # doctest: +SKIP
-    >>> near = refocuser(photo, focus=1)  # doctest: +SKIP
     """
 
     def __init__(
@@ -63,23 +61,29 @@ class Refocuser:
         threads: int = 0,
         providers: Sequence[str] | None = None,
         require_gpu: bool = False,
+        batch: int = 1,
     ) -> None:
-        for name, value, least in (("tile", tile, 64), ("overlap", overlap, 0), ("threads", threads, 0)):
+        least_of = {"tile": (tile, 64), "overlap": (overlap, 0), "threads": (threads, 0), "batch": (batch, 1)}
+        for name, (value, least) in least_of.items():
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise ValueError(f"{name} must be an integer, at least {least}, got {value!r}")
         self.model = find_model(model)
         options: dict[str, Any] = {"threads": threads, "providers": providers, "require_gpu": require_gpu}
-        self._session = open_session(self.model, **options)
+        self._batch, self._warned = batch, False
+        self._session = self._open(self.model, options)
         self.metadata, self._conventions = read_metadata(self._session, self.model)
         halves = {part: part_of(self.model, part) for part in ("analyse", "render")}
         # Empty files stand for none: the stage `export` always leaves some.
         there = all(path.is_file() and path.stat().st_size for path in halves.values())
         self._halves = {part: self._half(path, part, options) for part, path in halves.items()} if there else {}
         self._tile, self._overlap = tile, overlap
-        self._warned = False
+
+    def _open(self, path: Path, options: Mapping[str, Any]) -> Any:
+        session = open_session(path, **options)
+        return Together(session, self._batch) if self._batch > 1 else session
 
     def _half(self, path: Path, part: str, options: Mapping[str, Any]) -> tuple[Any, Conventions]:
-        session = open_session(path, **options)
+        session = self._open(path, options)
         metadata, conventions = read_metadata(session, path, part)
         if metadata.get("weights") != self.metadata.get("weights"):
             raise ValueError(f"{path} has other weights than {self.model}: export them together, or remove it")

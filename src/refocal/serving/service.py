@@ -50,7 +50,7 @@ class Refocal:
 
     def __init__(self) -> None:
         try:
-            refocuser = Refocuser(SETTINGS.model or None, threads=SETTINGS.session_threads)
+            refocuser = Refocuser(SETTINGS.model or None, threads=SETTINGS.session_threads, batch=SETTINGS.batch)
         except ValueError as error:
             sys.exit(f"refocal: {error}")
         cache = Cache(SETTINGS.dir / "cache", SETTINGS.cache_bytes)

@@ -31,6 +31,8 @@ class Settings:
         Requests that a worker holds at once; further ones get 503 and when to come again.
     at_once
         Of those, the photos that are worked on at the same time.
+    batch
+        Of those, the ones of one size that go through the model together at most: for a GPU.
     timeout
         Seconds until a request is given up with 503.
     dir
@@ -52,6 +54,7 @@ class Settings:
     threads: int = 0
     concurrency: int = 32
     at_once: int = 2
+    batch: int = 1
     timeout: float = 120.0
     dir: Path = Path(tempfile.gettempdir()) / "refocal"
     cache_bytes: int = 1 << 30
