@@ -1,13 +1,16 @@
 """Generators with the conventions of the ONNX files: photos are sRGB in [0, 1], apertures are pixels."""
 
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
 from refocal.learning.networks.generator import Generator
-from refocal.learning.networks.lens import Lens
-from refocal.learning.networks.renderer import LARGEST_PART
+from refocal.learning.networks.lean import lean
+from refocal.learning.networks.lens import REFINER_REACH, Lens
+from refocal.learning.networks.renderer import LARGEST_PART, LEVELS, reach, reduction
 
 
 class Served(nn.Module):
@@ -60,20 +63,52 @@ class Render(nn.Module):
 
 @dataclass(frozen=True)
 class Part:
-    """A file to write: what it computes, from which inputs, and what sizes are multiples of."""
+    """A file to write.
+
+    Attributes
+    ----------
+    module, reference
+        What it computes, and what shows whether that is right.
+    inputs, output
+        Their names.
+    multiple
+        What heights and widths are multiples of.
+    says
+        What its metadata says besides.
+    branches
+        Whether what is computed depends on the values.
+    """
 
     module: nn.Module
+    reference: nn.Module
     inputs: tuple[str, ...]
     output: str
     multiple: int
+    says: Mapping[str, str] = field(default_factory=dict)
+    branches: bool = False
 
 
 def parts_of(served: Served) -> dict[str, Part]:
     """Return what there is to write, by the name of the part; "" is the whole."""
     generator, scale = served.generator, served.aperture_scale
-    parts = {"": Part(served, ("photo", "focus", "aperture"), "refocused", generator.multiple)}
+    parts = {"": Part(served, served, ("photo", "focus", "aperture"), "refocused", generator.multiple)}
     if isinstance(generator, Lens):
-        parts["analyse"] = Part(Analyse(generator).eval(), ("photo",), "disparity", generator.multiple)
-        inputs = ("photo", "disparity", "focus", "aperture")
-        parts["render"] = Part(Render(generator, scale).eval(), inputs, "refocused", LARGEST_PART)
+        analyse = Analyse(generator).eval()
+        parts["analyse"] = Part(analyse, analyse, ("photo",), "disparity", generator.multiple)
+        parts["render"] = Part(
+            Render(lean(generator), scale).eval(),
+            Render(generator, scale).eval(),
+            ("photo", "disparity", "focus", "aperture"),
+            "refocused",
+            LARGEST_PART,
+            {"reach": json.dumps(reaches(generator))},
+            branches=True,
+        )
     return parts
+
+
+def reaches(generator: Lens) -> list[tuple[float, int, int]]:
+    """Return, for blurs up to each level, how many pixels away matters, and on which grid tiles of a photo must lie."""
+    own = REFINER_REACH if generator.refiner is not None else 0
+    pupil = generator.renderer.pupil
+    return [(level, own + (reach(level, pupil) if level else 0), reduction(level)) for level in LEVELS]

@@ -17,7 +17,9 @@ SMALL = 1024  # constants of fewer values are not worth a cast
 CHANNELS = {"photo": 3, "disparity": 1}  # inputs that are pictures; the others are one number a photo
 
 
-def to_onnx(module: nn.Module, inputs: Sequence[str], output: str, *, multiple: int, opset: int) -> onnx.ModelProto:
+def to_onnx(
+    module: nn.Module, inputs: Sequence[str], output: str, *, multiple: int, opset: int, branches: bool = False
+) -> onnx.ModelProto:
     """Trace a module with dynamic N, H, W, and clear what differs by checkout or would leak its paths.
 
     Parameters
@@ -30,6 +32,8 @@ def to_onnx(module: nn.Module, inputs: Sequence[str], output: str, *, multiple: 
         What H and W are multiples of.
     opset : int
         Of ONNX.
+    branches : bool
+        Whether what is computed depends on the values (`torch.cond`), which the usual way of tracing fails on.
     """
     rows, columns = (multiple * torch.export.Dim(name, min=1, max=1 << 14) for name in ("h", "w"))
     batch = torch.export.Dim("N", min=1, max=1024)
@@ -40,13 +44,13 @@ def to_onnx(module: nn.Module, inputs: Sequence[str], output: str, *, multiple: 
     shapes = {name: {0: batch, 2: rows, 3: columns} if name in CHANNELS else {0: batch} for name in inputs}
     with _quiet():
         program = torch.onnx.export(
-            module,
-            example,
+            torch.export.export(module, example, dynamic_shapes=shapes, strict=True) if branches else module,
+            () if branches else example,
             dynamo=True,
             opset_version=opset,
             input_names=list(inputs),
             output_names=[output],
-            dynamic_shapes=shapes,
+            dynamic_shapes=None if branches else shapes,
             external_data=False,
             verbose=False,
         )
@@ -54,6 +58,7 @@ def to_onnx(module: nn.Module, inputs: Sequence[str], output: str, *, multiple: 
         raise ValueError("torch gave no ONNX program")
     model = program.model_proto
     _strip(model)
+    _move_inward(model.graph)
     _halve(model.graph)
     for value in (*model.graph.input, *model.graph.output):  # plain names instead of expressions such as 32*h
         named = [side for side in value.type.tensor_type.shape.dim if not side.HasField("dim_value")]
@@ -65,13 +70,34 @@ def to_onnx(module: nn.Module, inputs: Sequence[str], output: str, *, multiple: 
 
 def _strip(model: onnx.ModelProto) -> None:
     """Clear remarks: the exporter's hold stack traces, which differ by checkout and leak its paths."""
-    graph = model.graph
-    graph.ClearField("value_info")  # shapes between the nodes: inferred anew by who loads the file
-    functions = [(function, *function.node) for function in model.functions]
-    parts = (model, graph, *graph.node, *graph.input, *graph.output, *graph.initializer, *sum(functions, ()))
+    parts = [model, *model.functions, *sum((list(function.node) for function in model.functions), [])]
+    for graph in _graphs(model.graph):
+        graph.ClearField("value_info")  # shapes between the nodes: inferred anew by who loads the file
+        parts += [graph, *graph.node, *graph.input, *graph.output, *graph.initializer]
     for part in parts:
         part.ClearField("metadata_props")
         part.ClearField("doc_string")
+
+
+def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """Yield a graph and those of its branches, inner ones first."""
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                yield from _graphs(attribute.g)
+    yield graph
+
+
+def _move_inward(graph: onnx.GraphProto) -> None:
+    """Give each branch its own constants: only those of its own graph does onnxruntime arrange for its convolutions."""
+    *branches, _ = _graphs(graph)
+    for branch in branches:
+        used = {name for node in branch.node for name in node.input}
+        branch.initializer.extend(constant for constant in graph.initializer if constant.name in used)
+    used = {name for node in graph.node for name in node.input}
+    kept = [constant for constant in graph.initializer if constant.name in used]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
 
 
 def _halve(graph: onnx.GraphProto) -> None:

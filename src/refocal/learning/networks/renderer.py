@@ -38,6 +38,7 @@ class Renderer(nn.Module):
         super().__init__()
         if pupil not in ("circular", "square"):
             raise ValueError(f"pupil must be 'circular' or 'square', got {pupil!r}")
+        self.pupil = pupil
         self.signed = (*(-level for level in reversed(LEVELS[1:])), *LEVELS)  # nearest first
         # Levels that are blurred at the same part of the size go through one convolution; those of no blur at "part" 0.
         parts = [reduction(abs(level)) if level else 0 for level in self.signed]
@@ -68,7 +69,7 @@ class Renderer(nn.Module):
         covered = torch.cat([light, torch.ones_like(blur)], 1)[:, None]  # (N, 1, 4, H, W): light, and coverage
         layers = {part: self._blurred(covered * shares[:, places, None], part) for part, places in self.places.items()}
         left = torch.ones_like(blur)  # of a pixel's coverage, for what lies further back
-        given = dict[tuple[int, int], Tensor]()
+        given: dict[tuple[int, int], Tensor] = {}
         for part, place in self.order:
             coverage = layers[part][:, place, 3:]
             gives = torch.minimum(coverage, left)
@@ -109,6 +110,17 @@ def _shares(blur: Tensor, levels: Sequence[float]) -> Tensor:
 def reduction(level: float) -> int:
     """Return at which part of the size a blur is computed: its disk then has at most about 7 x 7 pixels."""
     return next(part for most, part in PARTS if level <= most)
+
+
+def reach(level: float, pupil: Pupil) -> int:
+    """Return how many pixels away a pixel may lie and still matter, for a blur of a level.
+
+    Of a pixel in the middle of its block of `part` x `part`, bilinear enlarging looks at the blocks beside it, whose
+    disks reach over `half` blocks: (half + 1) part + part / 2 - 1. At full size it is `half`.
+    """
+    part = reduction(level)
+    half = kernel(level, part, pupil).shape[-1] // 2
+    return half if part == 1 else (half + 1) * part + part // 2 - 1
 
 
 def disks(levels: Sequence[float], part: int, pupil: Pupil) -> Tensor:
