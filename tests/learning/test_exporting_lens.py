@@ -1,10 +1,12 @@
 """A lens generator is exported whole and in halves, which belong together."""
 
+import json
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 from numpy.typing import NDArray
@@ -93,6 +95,35 @@ def test_the_half_that_renders_does_what_the_network_does_from_no_blur_to_the_wi
     numbers = {"focus": np.full(1, focus, np.float32), "aperture": np.full(1, aperture, np.float32)}
     made = run(folder / "lens.render.onnx", {"photo": photo, "disparity": disparity, **numbers})
     np.testing.assert_allclose(made, wanted, atol=2e-5)
+
+
+def test_tiles_give_what_the_whole_photo_gives(folder: Path) -> None:
+    """From no blur to the widest, at sizes that the network's are no divisors of; near and far side by side."""
+    random = np.random.default_rng(6)
+    photo = random.random((184, 264, 3), dtype=np.float32)
+    disparity = np.where(random.random((23, 33)) < 0.5, -0.9, 0.9).repeat(8, 0).repeat(8, 1).astype(np.float32)
+    tiled = Refocuser(folder / "lens.onnx", tile=64, threads=2, providers=CPU)
+    for aperture in (0.0, 2.0, 7.0, 18.0, 40.0, 50.0):
+        feed = {"photo": photo.transpose(2, 0, 1)[None], "disparity": disparity[None, None]}
+        numbers = {"focus": np.zeros(1, np.float32), "aperture": np.full(1, aperture, np.float32)}
+        whole = run(folder / "lens.render.onnx", feed | numbers)[0].transpose(1, 2, 0)
+        np.testing.assert_allclose(tiled.render(photo, disparity, 0, aperture), whole, atol=1e-5)
+
+
+def test_a_picture_pays_only_for_the_blurs_that_it_holds(folder: Path, tmp_path: Path) -> None:
+    """Convolutions are counted: three of the refiner, one for each group of blurs."""
+    photo, focus = np.full((1, 3, 64, 64), 0.5, np.float32), np.zeros(1, np.float32)
+    every = np.linspace(-1, 1, 64 * 64, dtype=np.float32).reshape(1, 1, 64, 64)
+    counted = []
+    for disparity, aperture in ((every, 0.0), (every, 2.0), (np.abs(every), 16.0), (every, 16.0), (every, 96.0)):
+        options = onnxruntime.SessionOptions()
+        options.enable_profiling, options.profile_file_prefix = True, str(tmp_path / "profile")
+        session = onnxruntime.InferenceSession(folder / "lens.render.onnx", options, providers=CPU)
+        given = {"photo": photo, "disparity": disparity, "focus": focus, "aperture": np.full(1, aperture, np.float32)}
+        session.run(None, given)
+        events = json.loads(Path(session.end_profiling()).read_text())
+        counted.append(sum(e["args"].get("op_name") == "Conv" for e in events if e["name"].endswith("kernel_time")))
+    assert counted == [3, 3 + 2, 3 + 2, 3 + 4, 3 + 8]
 
 
 def test_the_front_door_takes_the_halves(folder: Path) -> None:

@@ -141,7 +141,7 @@ def test_a_model_tells_its_limit_and_the_widest_blur_in_the_picture_counts(
         seen.append(options)
         return pixels
 
-    monkeypatch.setattr("refocal.photo.refocuser.render_wide", spy)
+    monkeypatch.setattr("refocal.photo.rendering.render_wide", spy)
     photo = np.zeros((20, 30, 3), np.uint8)
     disparity = np.zeros((20, 30), np.float32)
     disparity[3, 4] = -0.5

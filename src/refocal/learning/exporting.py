@@ -152,9 +152,7 @@ def export(
 
 def write(part: Part, path: Path, metadata: Mapping[str, str], opset: int) -> None:
     """Write one file."""
-    model = to_onnx(
-        part.module, part.inputs, part.output, multiple=part.multiple, opset=opset, branches=part.branches
-    )
+    model = to_onnx(part.module, part.inputs, part.output, multiple=part.multiple, opset=opset, branches=part.branches)
     own = {"inputs": " ".join(part.inputs), "size_multiple": str(part.multiple)}
     for key, value in sorted({**metadata, **own, **part.says}.items()):
         model.metadata_props.add(key=key, value=value)

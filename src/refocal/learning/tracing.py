@@ -70,7 +70,7 @@ def to_onnx(
 
 def _strip(model: onnx.ModelProto) -> None:
     """Clear remarks: the exporter's hold stack traces, which differ by checkout and leak its paths."""
-    parts = [model, *model.functions, *sum((list(function.node) for function in model.functions), [])]
+    parts = [model, *model.functions, *(node for function in model.functions for node in function.node)]
     for graph in _graphs(model.graph):
         graph.ClearField("value_info")  # shapes between the nodes: inferred anew by who loads the file
         parts += [graph, *graph.node, *graph.input, *graph.output, *graph.initializer]

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from refocal.photo.disparity import enlarge, to_focus
 from refocal.photo.images import Pixels, checked_pixels, reduced
+from refocal.photo.rendering import Rendering
 from refocal.photo.session import Conventions, find_model, open_session, part_of, read_metadata, run
 from refocal.photo.sharpness import warn_if_blurred
 from refocal.photo.tiles import reflected, refocus_by_tiles
 from refocal.photo.together import Together
-from refocal.photo.wide import render_wide
 
 WIDEST = 1e6  # px: an aperture beyond is a slip of the hand, not a lens
 
@@ -75,8 +75,12 @@ class Refocuser:
         halves = {part: part_of(self.model, part) for part in ("analyse", "render")}
         # Empty files stand for none: the stage `export` always leaves some.
         there = all(path.is_file() and path.stat().st_size for path in halves.values())
-        self._halves = {part: self._half(path, part, options) for part, path in halves.items()} if there else {}
         self._tile, self._overlap = tile, overlap
+        self._analyse = self._half(halves["analyse"], "analyse", options) if there else None
+        self._rendering: Rendering | None = None
+        if there:  # tiles are the renderer's threads
+            session, conventions = self._half(halves["render"], "render", options | {"threads": 1})
+            self._rendering = Rendering(session, conventions, tile=tile, margin=overlap // 4, threads=threads)
 
     def _open(self, path: Path, options: Mapping[str, Any]) -> Any:
         session = open_session(path, **options)
@@ -92,7 +96,7 @@ class Refocuser:
     @property
     def finds_depth(self) -> bool:
         """Whether the model goes by way of the disparity: `analyse`, `render` and a disparity from outside work."""
-        return bool(self._halves)
+        return self._analyse is not None
 
     def __call__(
         self,
@@ -136,7 +140,7 @@ class Refocuser:
             raise ValueError("disparity_range needs a disparity")
         pixels = checked_pixels(_single(photo), "photo")
         warn_if_blurred(pixels)
-        if self._halves:
+        if self.finds_depth:
             told = None if disparity is None else enlarge(to_focus(disparity, disparity_range), pixels)
             return self.render(photo, self.analyse(photo) if told is None else told, focus, aperture)
         if disparity is not None:
@@ -154,7 +158,9 @@ class Refocuser:
         ValueError
             The model knows no disparity, or the photo is none.
         """
-        session, conventions = self._needed("analyse")
+        if self._analyse is None:
+            raise self._knows_none("analyse")
+        session, conventions = self._analyse
         pixels = checked_pixels(_single(photo), "photo")
         small = reduced(pixels, conventions.analysis_side)
         multiple = conventions.size_multiple
@@ -166,17 +172,16 @@ class Refocuser:
         self, photo: NDArray[Any], disparity: NDArray[np.float32], focus: float, aperture: float | None = None
     ) -> Pixels:
         """Refocus a photo whose disparity is known, (H, W) in focus units as `analyse` gives it. Else as a call."""
-        self._needed("render")
+        if self._rendering is None:
+            raise self._knows_none("render")
         size, real = np.shape(photo)[:2], isinstance(disparity, np.ndarray) and disparity.dtype.kind in "uif"
         if not real or disparity.shape != size or not np.isfinite(disparity).all():
             found = f"{disparity.dtype} {disparity.shape}" if isinstance(disparity, np.ndarray) else type(disparity)
             raise ValueError(f"disparity must be an array of finite numbers, of the photo's {size}, got {found}")
         return self._refocus(photo, focus, aperture, disparity.astype(np.float32, copy=False))
 
-    def _needed(self, part: str) -> tuple[Any, Conventions]:
-        if part not in self._halves:
-            raise ValueError(f"the model {self.model} knows no disparity: it has no {part_of(self.model, part).name}")
-        return self._halves[part]
+    def _knows_none(self, part: str) -> ValueError:
+        return ValueError(f"the model {self.model} knows no disparity: it has no {part_of(self.model, part).name}")
 
     def _refocus(
         self, photo: NDArray[Any], focus: float, aperture: float | None, disparity: NDArray[np.float32] | None
@@ -195,31 +200,14 @@ class Refocuser:
             raise ValueError(
                 f"aperture must be a blur diameter in pixels, below {WIDEST:g} and 0 or more, got {aperture!r}"
             )
-        if disparity is None:
-            if aperture is not None:  # the default is as good as it gets
-                self._warn_of_aperture(float(diameter))
-            return self._by_tiles("", pixels, float(focus), float(diameter))
-        widest = float(np.abs(focus - disparity).max()) / 2 * diameter
-        return render_wide(
-            pixels,
-            disparity,
-            float(diameter),
-            widest=widest,
-            limit=self._halves["render"][1].blur_limit,
-            render=lambda part, told, size: self._by_tiles("render", part, float(focus), size, told),
-        )
-
-    def _by_tiles(
-        self, part: str, pixels: Pixels, focus: float, aperture: float, disparity: NDArray[np.float32] | None = None
-    ) -> Pixels:
-        session, conventions = self._halves[part] if part else (self._session, self._conventions)
+        if self._rendering is not None and disparity is not None:
+            return self._rendering(pixels, disparity, float(focus), float(diameter))
+        if aperture is not None:  # the default is as good as it gets
+            self._warn_of_aperture(float(diameter))
         return refocus_by_tiles(
             pixels,
-            lambda tile, *told: run(
-                session, tile, **dict(zip(("disparity",), told, strict=False)), focus=focus, aperture=aperture
-            ),
-            disparity=disparity,
-            multiple=conventions.size_multiple,
+            lambda tile: run(self._session, tile, focus=float(focus), aperture=float(diameter)),
+            multiple=self._conventions.size_multiple,
             tile=self._tile,
             overlap=self._overlap,
         )

@@ -1,5 +1,6 @@
 """Which model it is, what it says of itself, and how it is run: onnxruntime and nothing else."""
 
+import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -42,6 +43,9 @@ class Conventions:
         Short side, in pixels, that photos are reduced to to look for depth; 0: as they are.
     blur_limit
         Largest blur diameter, in pixels, that the renderer of a lens makes.
+    reach
+        Of such a renderer: (blur diameter, pixels, grid), rising: for blurs up to this wide it looks no further than so
+        many pixels, and makes the same of a tile that lies on this grid as of the photo. Empty where a model is silent.
     """
 
     size_multiple: int
@@ -50,6 +54,7 @@ class Conventions:
     aperture_range: tuple[float, float]
     analysis_side: int
     blur_limit: float
+    reach: tuple[tuple[float, int, int], ...] = ()
 
 
 def part_of(model: Path, part: str) -> Path:
@@ -120,6 +125,16 @@ def open_session(path: Path, *, threads: int, providers: Sequence[str] | None, r
     return session
 
 
+def on_gpu(session: Any) -> bool:
+    """Return whether a session computes elsewhere than on the CPU."""
+    return bool(set(session.get_providers()) - {_CPU})
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _gpu_is_visible() -> bool:
     """Guess: trying CUDA where there is none works, but onnxruntime then prints a page to stderr."""
     there = shutil.which("nvidia-smi") is not None or Path("/dev/nvidiactl").exists()
@@ -142,7 +157,7 @@ def read_metadata(session: Any, path: Path, part: str = "") -> tuple[dict[str, s
         return metadata, _conventions(metadata)
     except KeyError as error:
         raise ValueError(f"model {path} lacks the metadata {error.args[0]}: it was not exported by refocal") from None
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise ValueError(f"model {path} has malformed metadata: {_line(error)}") from None
 
 
@@ -156,9 +171,11 @@ def _conventions(metadata: Mapping[str, str]) -> Conventions:
         aperture_range=(smallest, largest),
         analysis_side=int(metadata.get("analysis_side", 0)),
         blur_limit=float(metadata.get("blur_limit", BLUR_LIMIT)),
+        reach=tuple((float(b), int(pixels), int(grid)) for b, pixels, grid in json.loads(metadata.get("reach", "[]"))),
     )
     ranges = far < near and 0 <= smallest <= largest and conventions.blur_limit > 0
-    if conventions.size_multiple < 1 or not ranges:
+    grids = [grid for *_, grid in conventions.reach]
+    if conventions.size_multiple < 1 or not ranges or any(g < 1 or conventions.size_multiple % g for g in grids):
         raise ValueError(f"{conventions}")
     return conventions
 

@@ -79,9 +79,8 @@ def _weights(starts: NDArray[np.int_], size: int, padded: int) -> NDArray[np.flo
 
 def refocus_by_tiles(
     pixels: Pixels,
-    network: Callable[..., NDArray[np.float32]],
+    network: Callable[[NDArray[np.float32]], NDArray[np.float32]],
     *,
-    disparity: NDArray[np.float32] | None = None,
     multiple: int,
     tile: int,
     overlap: int,
@@ -93,10 +92,7 @@ def refocus_by_tiles(
     pixels
         A picture as in `images.Image`, any size.
     network
-        (h, w, 3) float32 [0, 1] -> the same, for h and w multiples of `multiple`; with a disparity, it is given that
-        part of it, (h, w), as well.
-    disparity
-        (H, W) of the picture.
+        (h, w, 3) float32 [0, 1] -> the same, for h and w multiples of `multiple`.
     multiple, tile, overlap
         In pixels.
 
@@ -115,8 +111,7 @@ def refocus_by_tiles(
         for j, left in enumerate(columns.starts):
             columns_here = slice(left, left + columns.size)
             there = columns.index[columns_here]
-            told = () if disparity is None else (disparity[np.ix_(rows.index[start : start + rows.size], there)],)
-            refocused = network(as_photo(source[:, there]), *told)
+            refocused = network(as_photo(source[:, there]))
             band[:, columns_here] += refocused * columns.weights[j][:, None]
         band *= rows.weights[i][:, None, None]
         band[: len(carried)] += carried

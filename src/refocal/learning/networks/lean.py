@@ -9,6 +9,7 @@ For training it would be no faster, and `torch.cond` asks for more care: there `
 
 import copy
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +19,6 @@ from refocal.learning.networks.lens import Lens, Refiner
 from refocal.learning.networks.renderer import Pupil, Renderer, disks, reduction
 
 BLOCK = 16  # channels that onnxruntime convolves at once, one by one, where their number is a multiple
-WITH_NEIGHBOURS = Callable[..., tuple[Tensor, Tensor]]
 
 
 def lean(generator: Lens) -> Lens:
@@ -27,7 +27,7 @@ def lean(generator: Lens) -> Lens:
     del made.analyser
     made.renderer = LeanRenderer(generator.renderer.pupil)
     if generator.refiner is not None:
-        made.refiner = LeanRefiner(generator.refiner)
+        made.refiner = _packed(generator.refiner)
     return made
 
 
@@ -68,24 +68,24 @@ class LeanRenderer(Renderer):
         return made[:, :3] / made[:, 3:].clamp(min=1e-4)
 
 
-class LeanRefiner(nn.Module):
-    """As `Refiner`: its last convolution, whose 3 channels would be padded to 16, gives 2 x 2 pixels at once."""
+def _packed(refiner: Refiner) -> Refiner:
+    """Return the refiner for even heights and widths: its last convolution gives 2 x 2 pixels at once.
 
-    def __init__(self, refiner: Refiner) -> None:
-        super().__init__()
-        self.first = refiner.layers[:-1]
-        last = refiner.layers[-1]
-        outputs, inputs = last.weight.shape[:2]
-        weight = torch.zeros(outputs, 4, inputs, 4, 4)
+    One to 3 channels would be padded to 16; to 12, of windows one pixel wider, it is not half the work.
+    """
+    made = copy.deepcopy(refiner)
+    *first, last = made.layers
+    if not isinstance(last, nn.Conv2d) or last.bias is None:
+        raise TypeError(f"a refiner must end in a convolution, got {last}")
+    many = nn.Conv2d(last.in_channels, 4 * last.out_channels, kernel_size=4, stride=2, padding=1)
+    with torch.no_grad():
+        weight = many.weight.zero_().view(last.out_channels, 4, last.in_channels, 4, 4)
         for place in range(4):
             down, right = divmod(place, 2)
-            weight[:, place, :, down : down + 3, right : right + 3] = last.weight.detach()
-        self.weight = nn.Parameter(weight.flatten(0, 1), requires_grad=False)
-        self.bias = nn.Parameter(last.bias.detach().repeat_interleave(4), requires_grad=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """As `Refiner.forward`, for even heights and widths."""
-        return F.pixel_shuffle(F.conv2d(self.first(x), self.weight, self.bias, stride=2, padding=1), 2)
+            weight[:, place, :, down : down + 3, right : right + 3] = last.weight
+        many.bias = nn.Parameter(last.bias.repeat_interleave(4))
+    made.layers = nn.Sequential(*first, many, nn.PixelShuffle(2))
+    return made
 
 
 def _ramps(levels: Sequence[float], signed: Sequence[float]) -> tuple[Tensor, Tensor]:
@@ -96,8 +96,8 @@ def _ramps(levels: Sequence[float], signed: Sequence[float]) -> tuple[Tensor, Te
     """
     first, last = signed.index(levels[0]), signed.index(levels[-1])
     places = signed[max(first - 1, 0) : last + 2]
-    slope = [1 / (after - before) for before, after in zip(places, places[1:], strict=False)]
-    offset = [-before * rise for before, rise in zip(places, slope, strict=False)]
+    slope = [1 / (after - before) for before, after in pairwise(places)]
+    offset = [-before * rise for before, rise in zip(places[:-1], slope, strict=True)]
     if first == 0:
         slope, offset = [0.0, *slope], [1.0, *offset]
     if last + 1 == len(signed):
@@ -105,11 +105,12 @@ def _ramps(levels: Sequence[float], signed: Sequence[float]) -> tuple[Tensor, Te
     return torch.tensor(slope)[:, None, None], torch.tensor(offset)[:, None, None]
 
 
-def _pass(covered: Tensor, blur: Tensor, made: Tensor, left: Tensor, *constants: Tensor) -> tuple[Tensor, Tensor]:
-    return made.clone(), left.clone()
+def _pass(*operands: Tensor) -> tuple[Tensor, Tensor]:
+    """Leave what is laid down, and what is left, as they are; copies, for `torch.cond` wants no operand back."""
+    return operands[2].clone(), operands[3].clone()
 
 
-def _lay(part: int, count: int) -> WITH_NEIGHBOURS:
+def _lay(part: int, count: int) -> Callable[..., tuple[Tensor, Tensor]]:
     """Return the function that blurs `count` levels at a part of the size, and lays them behind what is there."""
 
     def lay(
@@ -128,7 +129,7 @@ def _lay(part: int, count: int) -> WITH_NEIGHBOURS:
         layers = F.conv2d(layers, kernels, padding=kernels.shape[-1] // 2, groups=len(kernels))
         if part > 1:
             layers = F.interpolate(layers, scale_factor=float(part), mode="bilinear", align_corners=False)
-        for layer in layers.split(4, 1)[:count]:
+        for layer in torch.split(layers, 4, 1)[:count]:
             coverage = layer[:, 3:]
             behind = (left - coverage).relu()
             made = made + layer * ((left - behind) / coverage.clamp(min=1e-6))

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from refocal.learning.networks.analyser import Analyser
 from refocal.learning.networks.renderer import Pupil, Renderer, to_linear, to_srgb
 
-
 REFINER_REACH = 4  # px: of three convolutions of 3 x 3, the second with every second pixel
 
 
