@@ -15,9 +15,9 @@ import pytest
 import yaml
 
 from refocal.optics import batch
-from refocal.optics.focus import FocusRange
 from refocal.optics.scenes import read_manifest, read_scenes
 from refocal.optics.shiftadd import shift_and_add
+from refocal.optics.slopes import FocusRange
 from refocal.stages.stack import SCENES, SIDE, main
 
 TOML = 'lightfield = "views.npy"\nslope_range = [-0.5, 1.0]\ndisparity = "disparity.npy"\n'

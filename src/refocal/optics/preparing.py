@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from refocal.optics.aligning import warped
 from refocal.optics.bracket import fit_aperture, fuse_bracket
-from refocal.optics.focus import FocusRange, aperture_of, find_range, plane_sweep
+from refocal.optics.focus import find_range, plane_sweep
 from refocal.optics.lightfield import OPTIONS_FILE, LightField, read_options
 from refocal.optics.rgbd import prepare_pair
 from refocal.optics.scenes import write_scene
 from refocal.optics.shiftadd import focal_stack
+from refocal.optics.slopes import FocusRange, aperture_of
 from refocal.optics.sources import Source
 from refocal.optics.sweep import planes_between
 from refocal.photo.images import as_photo, read_image, reduced

@@ -44,7 +44,7 @@ class Scene:
         The K focus levels of the stack, rising in [-1, 1], and which of them are for training.
     aperture
         Diameter, in pixels, of the blur of a point one full focus range away from the focus; of a light field from the
-        middle of the first view to that of the last (`focus.aperture_of`).
+        middle of the first view to that of the last (`slopes.aperture_of`).
     slope_range
         (far, near) in px/view: the slopes of focus -1 and +1.
     grid
