@@ -54,6 +54,7 @@ def main() -> None:
         pupil=section.pupil,
         linear=section.linear,
         stack_side=section.stack_side,
+        keep_views=section.keep_views,
     )
     with shown() as progress:
         skipped = prepare_scenes(
