@@ -135,14 +135,13 @@ class LightFields:
         rows_of_pixels = self.memory[field.first : field.first + field.pixels].view(-1, field.width + 1)
         rows, columns = (torch.from_numpy(places).to(self.memory.device) for places in _windows(field, cut))
         weights = torch.from_numpy(_weights(field, cut)).to(self.memory.device)  # (4, P)
-        table = self.tables[int(field.linear)]
         sums = torch.zeros(4, 4 * size**2, device=self.memory.device)
         at_once = max(1, PIXELS[self.memory.device.type] // size**2)
         for start in range(0, field.views, at_once):
             now = slice(start, start + at_once)
             read = rows_of_pixels[rows[now, :, None], columns[now, None, :]].view(torch.uint8)  # (p, S + 1, 4 (S + 1))
-            light = table.index_select(0, read.flatten().int()).view(len(read), -1)
-            sums.addmm_(weights[:, now], light)
+            light = self.tables[1].index_select(0, read.flatten().int()) if field.linear else read.float()
+            sums.addmm_(weights[:, now], light.view(len(read), -1))
         t = sums.view(2, 2, size, size, 4)
         total = t[0, 0, :-1, :-1] + t[0, 1, :-1, 1:] + t[1, 0, 1:, :-1] + t[1, 1, 1:, 1:]
         mean = (total[..., :3] / total[..., 3:]).clamp(0, 1)

@@ -17,8 +17,23 @@ from torch import Tensor
 if TYPE_CHECKING:
     from refocal.learning.on_the_fly import Cut, LightFields
 
-TILE = (16, 32)  # rows and columns of pixels that a program reads; powers of 2
+TILE, WARPS = (16, 64), 8  # rows and columns of pixels that a program reads, powers of 2; its warps
 FACTS = 8
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def _summed(t00: Any, t01: Any, t10: Any, t11: Any, below: Any, behind: Any) -> Any:
+    """Return the sum of four sums, shifted by one pixel to the left, up, and both."""
+    return t00 + tl.gather(t01, behind, 1) + tl.gather(t10 + tl.gather(t11, behind, 1), below, 0)
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def _store(to: Any, total: Any, weight: Any, linear: Any, made: Any) -> None:
+    """Store a channel of the mean, in sRGB; NaN where there is no weight."""
+    mean = tl.minimum(tl.maximum(total / weight, 0.0), 1.0)
+    coded = 1.055 * tl.exp2(tl.log2(tl.maximum(mean, 0.0031308)) / 2.4) - 0.055
+    coded = tl.where(mean <= 0.0031308, 12.92 * mean, coded)
+    tl.store(to, tl.where(weight > 0, tl.where(linear != 0, coded, mean), float("nan")), mask=made)
 
 
 @triton.jit  # type: ignore[untyped-decorator]
@@ -32,44 +47,51 @@ def _average(  # type: ignore[no-untyped-def]
     facts       (N, FACTS) int64: first, views, height, width, top, left, side, linear
     whole       (N, most, 2) int32, part (N, most, 2) float32: of the shifts down and right
     out         (N, 3, size, size) float32; not written beyond a crop's own side
+
+    Places within a view are 32-bit numbers that stay from view to view: the loop's arithmetic is what limits it.
     """
     n = tl.program_id(2)
-    first, views = tl.load(facts + n * FACTS), tl.load(facts + n * FACTS + 1)
-    height, width = tl.load(facts + n * FACTS + 2), tl.load(facts + n * FACTS + 3)
-    side, linear = tl.load(facts + n * FACTS + 6), tl.load(facts + n * FACTS + 7)
+    first, views = tl.load(facts + n * FACTS), tl.load(facts + n * FACTS + 1).to(tl.int32)
+    height, width = tl.load(facts + n * FACTS + 2).to(tl.int32), tl.load(facts + n * FACTS + 3).to(tl.int32)
+    top, left = tl.load(facts + n * FACTS + 4).to(tl.int32), tl.load(facts + n * FACTS + 5).to(tl.int32)
+    side, linear = tl.load(facts + n * FACTS + 6).to(tl.int32), tl.load(facts + n * FACTS + 7).to(tl.int32)
     y = tl.program_id(1) * (ROWS - 1) + tl.arange(0, ROWS)[:, None]
     x = tl.program_id(0) * (COLUMNS - 1) + tl.arange(0, COLUMNS)[None, :]
-    wanted = (y <= side) & (x <= side)
-    in_view_y, in_view_x = y + tl.load(facts + n * FACTS + 4), x + tl.load(facts + n * FACTS + 5)
-    channel = tl.arange(0, 4)[None, None, :]
-    t00 = tl.zeros((ROWS, COLUMNS, 4), tl.float32)
-    t01 = tl.zeros((ROWS, COLUMNS, 4), tl.float32)
-    t10 = tl.zeros((ROWS, COLUMNS, 4), tl.float32)
-    t11 = tl.zeros((ROWS, COLUMNS, 4), tl.float32)
+    bottom, end = tl.where(y <= side, height, 0), tl.where(x <= side, width, 0)  # nothing is read beyond the crop
+    offset = y * (width + 1) + x
+    table = tables + linear * 256
+    weight = tl.zeros((ROWS, COLUMNS), tl.float32)
+    r00, r01, r10, r11 = weight, weight, weight, weight
+    g00, g01, g10, g11 = weight, weight, weight, weight
+    b00, b01, b10, b11 = weight, weight, weight, weight
     for p in range(views):
         place = (n * most + p) * 2
-        row, column = in_view_y + tl.load(whole + place), in_view_x + tl.load(whole + place + 1)
+        low, start = top + tl.load(whole + place), left + tl.load(whole + place + 1)
         down, right = tl.load(part + place), tl.load(part + place + 1)
-        there = wanted & (row >= 0) & (row < height) & (column >= 0) & (column < width)
-        pixel = tl.load(memory + first + (1 + p * height + row) * (width + 1) + column, mask=there, other=0)
-        light = tl.load(tables + linear * 256 + ((pixel[:, :, None] >> (8 * channel)) & 255))  # (ROWS, COLUMNS, 4)
-        t00 += (1 - down) * (1 - right) * light
-        t01 += (1 - down) * right * light
-        t10 += down * (1 - right) * light
-        t11 += down * right * light
-    below = tl.minimum(tl.arange(0, ROWS) + 1, ROWS - 1)[:, None, None]
-    behind = tl.minimum(tl.arange(0, COLUMNS) + 1, COLUMNS - 1)[None, :, None]
-    below, behind = tl.broadcast_to(below, t00.shape), tl.broadcast_to(behind, t00.shape)
-    total = t00 + tl.gather(t01, behind, 1) + tl.gather(t10 + tl.gather(t11, behind, 1), below, 0)
-    weight = tl.sum(tl.where(channel == 3, total, 0.0), axis=2)[:, :, None]
-    mean = tl.minimum(tl.maximum(total / weight, 0.0), 1.0)
-    coded = 1.055 * tl.exp2(tl.log2(tl.maximum(mean, 0.0031308)) / 2.4) - 0.055
-    coded = tl.where(mean <= 0.0031308, 12.92 * mean, coded)
-    value = tl.where(weight > 0, tl.where(linear != 0, coded, mean), float("nan"))
-    made = (y < side) & (tl.arange(0, ROWS)[:, None] < ROWS - 1) & (x < side)
-    made &= tl.arange(0, COLUMNS)[None, :] < COLUMNS - 1
-    to = out + ((n * 3 + channel) * size + y[:, :, None]) * size + x[:, :, None]
-    tl.store(to, value, mask=made[:, :, None] & (channel < 3))
+        row, column = y + low, x + start
+        view = memory + (first + (1 + p * height + low).to(tl.int64) * (width + 1) + start)
+        there = ((row >= 0) & (row < bottom)) & ((column >= 0) & (column < end))
+        pixel = tl.load(view + offset, mask=there, other=0)
+        red, green = tl.load(table + (pixel & 255)), tl.load(table + ((pixel >> 8) & 255))
+        blue = tl.load(table + ((pixel >> 16) & 255))
+        w00, w01, w10, w11 = (1 - down) * (1 - right), (1 - down) * right, down * (1 - right), down * right
+        r00, r01, r10, r11 = r00 + w00 * red, r01 + w01 * red, r10 + w10 * red, r11 + w11 * red
+        g00, g01, g10, g11 = g00 + w00 * green, g01 + w01 * green, g10 + w10 * green, g11 + w11 * green
+        b00, b01, b10, b11 = b00 + w00 * blue, b01 + w01 * blue, b10 + w10 * blue, b11 + w11 * blue
+        rows = tl.where((row >= 0) & (row < height), 1 - down, 0.0)
+        rows += tl.where((row >= -1) & (row < height - 1), down, 0.0)
+        columns = tl.where((column >= 0) & (column < width), 1 - right, 0.0)
+        columns += tl.where((column >= -1) & (column < width - 1), right, 0.0)
+        weight += rows * columns
+    below = tl.broadcast_to(tl.minimum(tl.arange(0, ROWS) + 1, ROWS - 1)[:, None], (ROWS, COLUMNS))
+    behind = tl.broadcast_to(tl.minimum(tl.arange(0, COLUMNS) + 1, COLUMNS - 1)[None, :], (ROWS, COLUMNS))
+    made = ((y < side) & (tl.arange(0, ROWS)[:, None] < ROWS - 1)) & (
+        (x < side) & (tl.arange(0, COLUMNS)[None, :] < COLUMNS - 1)
+    )
+    to = out + ((n * 3).to(tl.int64) * size + y) * size + x
+    _store(to, _summed(r00, r01, r10, r11, below, behind), weight, linear, made)
+    _store(to + size * size, _summed(g00, g01, g10, g11, below, behind), weight, linear, made)
+    _store(to + 2 * size * size, _summed(b00, b01, b10, b11, below, behind), weight, linear, made)
 
 
 def average(fields: "LightFields", cuts: Sequence["Cut"]) -> list[Tensor]:
@@ -80,7 +102,7 @@ def average(fields: "LightFields", cuts: Sequence["Cut"]) -> list[Tensor]:
     tiles: tuple[int, int, int] = (-(-size // (TILE[1] - 1)), -(-size // (TILE[0] - 1)), len(cuts))
     most = whole.shape[1]
     launch: Any = _average[tiles]
-    launch(fields.memory, fields.tables, facts, whole, part, out, most, size, FACTS, *TILE, num_warps=8)
+    launch(fields.memory, fields.tables, facts, whole, part, out, most, size, FACTS, *TILE, num_warps=WARPS)
     return [made[:, : cut.side, : cut.side] for made, cut in zip(out, cuts, strict=True)]
 
 
