@@ -133,3 +133,28 @@ def test_a_gpu_makes_what_a_cpu_makes(tmp_path: Path, fused: bool) -> None:
     there.fused = fused
     for one, two in zip(LightFields(scenes, CPU).render(cuts), there.render(cuts), strict=True):
         torch.testing.assert_close(one, two.cpu(), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("capability", [80, 90])
+def test_the_kernel_compiles_for_gpus_that_are_not_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capability: int
+) -> None:
+    """To machine code, with room for its numbers in registers."""
+    triton = pytest.importorskip("triton")
+    if triton.knobs.runtime.interpret:
+        pytest.skip("Triton interprets here")
+    from triton.backends.compiler import GPUTarget
+
+    from refocal.learning import on_the_fly_kernel as kernel
+
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    types = {"memory": "*i32", "tables": "*fp32", "facts": "*i64", "whole": "*i32", "part": "*fp32", "out": "*fp32"}
+    source = triton.compiler.ASTSource(
+        fn=kernel._average,
+        signature=types | {"most": "i32", "size": "i32"} | dict.fromkeys(("FACTS", "ROWS", "COLUMNS"), "constexpr"),
+        constexprs={"FACTS": kernel.FACTS, "ROWS": kernel.TILE[0], "COLUMNS": kernel.TILE[1]},
+    )
+    made = triton.compile(source, target=GPUTarget("cuda", capability, 32), options={"num_warps": kernel.WARPS})
+    assert made.asm["cubin"]
+    assert ".local" not in made.asm["ptx"]
+    assert made.metadata.shared <= 48 * 1024

@@ -21,14 +21,14 @@ TILE, WARPS = (16, 64), 8  # rows and columns of pixels that a program reads, po
 FACTS = 8
 
 
-@triton.jit  # type: ignore[untyped-decorator]
-def _summed(t00: Any, t01: Any, t10: Any, t11: Any, below: Any, behind: Any) -> Any:
+@triton.jit
+def _summed(t00, t01, t10, t11, below, behind):  # type: ignore[no-untyped-def]
     """Return the sum of four sums, shifted by one pixel to the left, up, and both."""
     return t00 + tl.gather(t01, behind, 1) + tl.gather(t10 + tl.gather(t11, behind, 1), below, 0)
 
 
-@triton.jit  # type: ignore[untyped-decorator]
-def _store(to: Any, total: Any, weight: Any, linear: Any, made: Any) -> None:
+@triton.jit
+def _store(to, total, weight, linear, made):  # type: ignore[no-untyped-def]
     """Store a channel of the mean, in sRGB; NaN where there is no weight."""
     mean = tl.minimum(tl.maximum(total / weight, 0.0), 1.0)
     coded = 1.055 * tl.exp2(tl.log2(tl.maximum(mean, 0.0031308)) / 2.4) - 0.055
