@@ -90,6 +90,7 @@ def test_the_kernel_for_gpus_makes_the_same(tmp_path: Path) -> None:
     pytest.importorskip("triton")
     code = f"""
 import pathlib, torch
+from refocal.learning import on_the_fly_kernel
 from refocal.learning.on_the_fly import Cut, LightFields
 from tiny_scenes import write_light_fields
 root = pathlib.Path({str(tmp_path)!r})
@@ -98,7 +99,7 @@ scenes += write_light_fields(root / "linear", {{"b": "train"}})
 fields = LightFields(scenes, torch.device("cpu"))
 cuts = [Cut(0, -0.37, 1, 0, 36), Cut(1, 1.0, 20, 30, 17), Cut(1, 17.3, 0, 0, 40)]
 plain = fields.render(cuts)
-fields.fused = True
+fields.fused, on_the_fly_kernel.TILE = True, (16, 16)
 for one, two in zip(plain, fields.render(cuts), strict=True):
     assert one.shape == two.shape
     torch.testing.assert_close(one, two, atol=1e-5, rtol=0)
