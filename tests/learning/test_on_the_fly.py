@@ -109,6 +109,15 @@ for one, two in zip(plain, fields.render(cuts), strict=True):
     assert done.returncode == 0, done.stderr
 
 
+def test_without_a_compiler_the_kernel_is_left_aside(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("triton")
+    monkeypatch.setenv("CC", "cc")
+    assert on_the_fly._triton_works()
+    monkeypatch.delenv("CC")
+    monkeypatch.setenv("PATH", "")
+    assert not on_the_fly._triton_works()
+
+
 def test_views_that_were_not_kept_are_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"^scene a has no views\.npy: [^\n]*stack\.keep_views = true[^\n]*$"):
         LightFields(write_light_fields(tmp_path, {"a": "train"}, keep=False), CPU)

@@ -13,6 +13,8 @@ that are there. On a CUDA device with Triton a kernel does the same and leaves n
 """
 
 import importlib.util
+import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -117,7 +119,7 @@ class LightFields:
             self.memory[field.first : field.first + field.pixels] = _packed(scene.views())
         values = torch.arange(256, device=device) / 255
         self.tables = torch.stack([values, to_linear(values)])  # (2, 256)
-        self.fused = device.type == "cuda" and importlib.util.find_spec("triton") is not None
+        self.fused = device.type == "cuda" and _triton_works()
 
     def render(self, cuts: Sequence[Cut]) -> list[Tensor]:
         """Return what `optics.shiftadd.shift_and_add` has at each cut: (3, side, side) float32, sRGB in [0, 1]."""
@@ -196,6 +198,12 @@ def _packed(views: NDArray[np.uint8]) -> Tensor:
     pixels[1:, :-1, :3] = views.reshape(-1, width, 3)
     pixels[1:, :-1, 3] = 255
     return torch.from_numpy(pixels.reshape(-1)).view(torch.int32)
+
+
+def _triton_works() -> bool:
+    """Tell whether Triton is there and what it needs besides, a C compiler; without, plain torch does the same."""
+    compilers = (os.environ.get("CC"), shutil.which("gcc"), shutil.which("clang"))
+    return importlib.util.find_spec("triton") is not None and any(compilers)
 
 
 def _check_memory(scenes: int, needed: int, device: torch.device) -> None:
