@@ -63,6 +63,7 @@ bench: $(READY) $(PULLED)  ## every speed of docs/performance.md, beside the alt
 	python benchmarks/shiftadd.py
 	python benchmarks/lightfields.py
 	python benchmarks/training.py
+	python benchmarks/on_the_fly.py
 	python benchmarks/inference.py
 	python benchmarks/startup.py
 	python benchmarks/growth.py --out growth.png

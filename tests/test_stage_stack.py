@@ -15,9 +15,9 @@ import pytest
 import yaml
 
 from refocal.optics import batch
-from refocal.optics.focus import FocusRange
 from refocal.optics.scenes import read_manifest, read_scenes
 from refocal.optics.shiftadd import shift_and_add
+from refocal.optics.slopes import FocusRange
 from refocal.stages.stack import SCENES, SIDE, main
 
 TOML = 'lightfield = "views.npy"\nslope_range = [-0.5, 1.0]\ndisparity = "disparity.npy"\n'
@@ -267,3 +267,31 @@ def test_ranges_come_from_the_sweep_where_nobody_tells_them(place: Path) -> None
         found = far + (np.asarray(scene.disparity(), np.float32) + 1) / 2 * (near - far)
         assert np.median(np.abs(found - true)) < 0.1
         assert json.loads((scene.path / "scene.json").read_text())["about"]["slope_range_from"] == "plane sweep"
+
+
+@pytest.mark.parametrize("linear", [True, False])
+def test_views_are_kept_where_params_say_so_and_are_those_of_the_stack(place: Path, linear: bool) -> None:
+    """Only those in the pupil and the mask: of 5 x 5 round ones 21, less a black one."""
+    put_params(keep_views=True, linear=linear)
+    put_light_field(place / "data" / "dddd", grid=(5, 5))
+    stored = np.load(place / "data" / "dddd" / "views.npy")
+    stored[1, 1] = 0
+    np.save(place / "data" / "dddd" / "views.npy", stored)
+    main()
+    scene = {scene.name: scene for scene in read_scenes(SCENES)}["dddd"]
+    views, kept = stored[::-1, ::-1], scene.views()
+    assert isinstance(kept, np.memmap)
+    assert (scene.linear, len(scene.places)) == (linear, 20)
+    for (u, v), view in zip(scene.places, kept, strict=True):
+        np.testing.assert_array_equal(view, views[u, v])
+    mask = np.zeros((5, 5), bool)
+    mask[tuple(np.transpose(scene.places))] = True
+    slope = float(FocusRange(-0.5, 1.0).slope(0.5))
+    again = shift_and_add(views, slope, mask=mask, pupil="square", linear=linear)
+    np.testing.assert_array_equal(scene.stack()[2], np.rint(255 * again))
+
+
+def test_scenes_without_views_say_nothing_of_them(place: Path) -> None:
+    main()
+    assert "views" not in json.loads((SCENES / "a" / "scene.json").read_text())
+    assert not (SCENES / "a" / "views.npy").exists()

@@ -4,8 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
+from refocal.optics.arrays import Views
 from refocal.optics.scenes import Scene, read_scenes, write_manifest, write_scene
+from refocal.optics.shiftadd import focal_stack
 
 FOCUS = (-1.0, -0.5, 0.0, 1.0)
 TRAINED = (True, False, True, True)
@@ -56,6 +59,40 @@ def write_pairs(root: Path, splits: Mapping[str, str], *, size: tuple[int, int] 
             grid=(1, 1),
             source=f"kinect/{name}",
             kind="rgbd",
+        )
+    write_manifest(root, splits=splits, about={})
+    return read_scenes(root)
+
+
+def write_light_fields(
+    root: Path,
+    splits: Mapping[str, str],
+    *,
+    views: NDArray[np.uint8] | None = None,
+    mask: NDArray[np.bool_] | None = None,
+    linear: bool = True,
+    keep: bool = True,
+) -> list[Scene]:
+    """Write scenes with the views that their stacks are the mean of: those given, else noise of 3 x 5 x 40 x 48."""
+    for number, name in enumerate(sorted(splits)):
+        random = np.random.default_rng(number)
+        held = random.integers(0, 256, (3, 5, 40 + number, 48, 3), np.uint8) if views is None else views
+        counted = np.ones(held.shape[:2], bool) if mask is None else mask
+        slopes = (-1.5 - number, 0.5)
+        stack = focal_stack(held, np.interp([-1, 0, 1], [-1, 1], slopes), mask=counted, pupil="square", linear=linear)
+        places = tuple((int(u), int(v)) for u, v in np.argwhere(counted))
+        write_scene(
+            root,
+            name,
+            photo=held[held.shape[0] // 2, held.shape[1] // 2],
+            stack=np.rint(255 * stack).astype(np.uint8),
+            disparity=np.zeros(held.shape[2:4]),
+            focus=(-1, 0, 1),
+            trained=(True, True, True),
+            aperture=8.0 + number,
+            slope_range=slopes,
+            grid=(held.shape[0], held.shape[1]),
+            views=Views(places, (held[place] for place in places), linear) if keep else None,
         )
     write_manifest(root, splits=splits, about={})
     return read_scenes(root)

@@ -45,6 +45,7 @@ class Stack(Section):
     pupil: Literal["circular", "square"] = "circular"
     linear: bool = True
     stack_side: Annotated[int, Field(ge=32)] = 512  # short side that slices of focal stacks are reduced to
+    keep_views: bool = False  # of light fields, with their scenes, for train.on_the_fly
     split: Split = Split()
     workers: Annotated[int, Field(ge=0)] = 0  # processes; 0: one a core
     on_error: Literal["skip", "stop"] = "stop"
@@ -114,6 +115,7 @@ class Train(Section):
     weights: dict[str, Weight] = {}  # of collections or kinds of scenes
     jitter: Fraction = 0
     rendered: Annotated[float, Field(ge=0, lt=1)] = 0
+    on_the_fly: Fraction = 0  # of the visits of light fields: their targets are rendered at any focus
     init: str | None = None
     imagenet: str | None = None
     zoom: Annotated[float, Field(gt=0, le=1)] | None = None

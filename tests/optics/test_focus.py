@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from layered_scene import layered
-from refocal.optics.focus import FocusRange, aperture_of, check_orientation, find_range, plane_sweep
+from refocal.optics.focus import check_orientation, find_range, plane_sweep
 from refocal.optics.lightfield import LightField
 from refocal.optics.mattes import Matte, card
 from refocal.optics.shiftadd import shift_and_add
+from refocal.optics.slopes import FocusRange, aperture_of
 from refocal.optics.synthetic import Arrangement, Layer, render_light_field
 from refocal.optics.textures import material
 

@@ -6,9 +6,10 @@ from scipy.ndimage import gaussian_filter
 
 from layered_scene import layered
 from refocal import find_depth
-from refocal.optics.focus import FocusRange, plane_sweep
+from refocal.optics.focus import plane_sweep
 from refocal.optics.lightfield import LightField
 from refocal.optics.lightfield_depth import filled
+from refocal.optics.slopes import FocusRange
 from refocal.optics.sweep import planes_between
 
 

@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from refocal.optics.arrays import Views
 from refocal.optics.scenes import (
     DISPARITY,
     MANIFEST,
     PHOTO,
     SCENE,
     STACK,
+    VIEWS,
     lens_aperture,
     read_scenes,
     write_manifest,
@@ -82,6 +84,24 @@ def test_the_lens_aperture_is_that_of_a_disk_that_blurs_as_the_views_do(views: i
 def test_one_view_has_the_lens_s_own_aperture_and_a_scene_that_of_its_grid(root: Path) -> None:
     assert lens_aperture(3.0, (1, 1)) == 3
     assert read_scenes(root)[0].lens_aperture == pytest.approx(7.5 * 7 / 6)
+
+
+def test_views_are_read_where_they_were_kept(tmp_path: Path) -> None:
+    views = np.random.default_rng(0).integers(0, 256, (2, 8, 9, 3), np.uint8)
+    written(tmp_path, "a", views=Views(((3, 2), (0, 1)), iter(views), linear=False))
+    written(tmp_path, "b")
+    write_manifest(tmp_path, {}, {"a": "train", "b": "test"})
+    kept, other = read_scenes(tmp_path)
+    assert (kept.places, kept.linear, other.places) == (((3, 2), (0, 1)), False, ())
+    np.testing.assert_array_equal(kept.views(), views)
+    with pytest.raises(ValueError, match=r"^scene b has no views.npy: .* stack.keep_views = true \(stage `stack`\)$"):
+        other.views()
+    np.save(tmp_path / "a" / VIEWS, views[:1])
+    with pytest.raises(ValueError, match=r"views\.npy must be uint8 2 x any x any x 3"):
+        read_scenes(tmp_path)
+    (tmp_path / "a" / VIEWS).unlink()
+    with pytest.raises(ValueError, match=r"views\.npy is missing"):
+        read_scenes(tmp_path)
 
 
 def test_one_part_is_read_alone(root: Path) -> None:
@@ -155,6 +175,9 @@ def test_damage_is_named_in_one_line_when_scenes_are_listed(root: Path, damage: 
         ({"focus": (0, 0, 1)}, "must rise"),
         ({"trained": (True,)}, "for each of 3"),
         ({"grid": (7,)}, "grid must be"),
+        ({"views": Views(((7, 0),), [], linear=True)}, "views must say .* different places in a grid of"),
+        ({"views": Views(((1, 0), (1, 0)), [], linear=True)}, "views must say .* different places in a grid of"),
+        ({"views": Views((), [], linear=True)}, "views must say .* different places in a grid of"),
     ],
 )
 def test_a_scene_that_does_not_hold_together_is_not_written(

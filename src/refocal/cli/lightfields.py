@@ -62,7 +62,8 @@ def info(
 
 
 def _facts(path: Path, light_field: "LightField") -> list[str]:
-    from refocal.optics.focus import aperture_of, check_orientation, find_range
+    from refocal.optics.focus import check_orientation, find_range
+    from refocal.optics.slopes import aperture_of
 
     views, mask = light_field.views, light_field.mask
     (rows, columns), (height, width) = light_field.grid, light_field.size

@@ -45,6 +45,7 @@ class TrainConfig:
     zoom: float | None = None  # crops of this share of a scene's short side up to all of it, resized; None: as they are
     jitter: float = 0  # of exposure, colours and gamma
     rendered: float = 0  # share of each batch that is drawn and rendered, see `Rendered`
+    on_the_fly: float = 0  # share of the visits of light fields whose targets are rendered at any focus
     init: str | None = None  # a generator.pt to start from; None: random weights
     imagenet: str | None = None  # weights of ImageNet for the encoder of a lens generator that starts from none
     told: float = 0.5  # share of the crops for which a lens generator is told the true disparity

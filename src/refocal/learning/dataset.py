@@ -1,7 +1,7 @@
 """Crops of prepared scenes, each a function of seed and absolute index alone, so that training resumes exactly."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
-from refocal.learning.sampling import CROP, Pair, check_sizes, order, trained_pairs, visits
+from refocal.learning.sampling import CROP, ON_THE_FLY, Pair, check_sizes, order, trained_pairs, visits
+from refocal.learning.visit import Visit, look_of, resized
 from refocal.optics.scenes import Scene
 
 # Memory maps that a process keeps open; each holds a file descriptor, of which a process often has but 1024.
@@ -31,7 +32,8 @@ class Example(NamedTuple):
     disparity : tensor
         (1, c, c) in units of focus; NaN where it is not known.
     real : tensor
-        (), bool: whether `target` was seen by a camera; else it is still to be rendered from the disparity.
+        (), bool: whether `target` was seen by a camera; else it is still to be rendered from the disparity. Where the
+        views of a light field are to be averaged, `target` is NaN until that is done (`feeding`).
     """
 
     photo: torch.Tensor
@@ -79,6 +81,9 @@ class Crops(Dataset[Example]):
         kind; 1 where nothing is said. Below 1, some are not visited.
     jitter : float
         Exposure, colour balance and gamma vary by up to about this share.
+    on_the_fly : float
+        Share of the visits of light fields that have any focus in [-1, 1] instead of a stored level; the targets of
+        these examples are NaN until `feeding` has averaged the views.
 
     Raises
     ------
@@ -100,6 +105,7 @@ class Crops(Dataset[Example]):
         zoom: float | None = None,
         weights: Mapping[str, float] | None = None,
         jitter: float = 0,
+        on_the_fly: float = 0,
     ) -> None:
         self.pairs = trained_pairs(scenes, "train")
         if not self.pairs:
@@ -108,6 +114,7 @@ class Crops(Dataset[Example]):
             check_sizes(self.pairs, crop)
         self.scenes = list(dict.fromkeys(scene for scene, _ in self.pairs))
         self.crop, self.seed, self.zoom, self.jitter = crop, seed, zoom, jitter
+        self.on_the_fly = on_the_fly
         self.visits = visits([scene for scene, _ in self.pairs], crops_per_pair, weights or {})
 
     def __len__(self) -> int:
@@ -116,52 +123,45 @@ class Crops(Dataset[Example]):
 
     def __getitem__(self, index: int) -> Example:
         """Return the crop at an absolute index."""
-        epoch, position = divmod(index, len(self))
-        scene, level = self.pairs[self.visits[order(self.seed, epoch, len(self))[position]]]
-        photo, stack, disparity = _arrays(scene)
-        random = np.random.default_rng([self.seed, CROP, index])
-        short = min(photo.shape[:2])
-        side = self.crop if self.zoom is None else round(short * float(random.uniform(self.zoom, 1)))
-        top = int(random.integers(photo.shape[0] - side + 1))
-        left = int(random.integers(photo.shape[1] - side + 1))
-        mirrored = bool(random.integers(2))
-        place = slice(top, top + side), slice(left, left + side)
-        if level < 0:
-            focus, aperture = random.uniform(-1, 1), self.crop * float(random.uniform(*RENDERED_APERTURE))
-            target = photo[place]
+        visit = self.visit(index)
+        photo, stack, disparity = _arrays(visit.scene)
+        place = slice(visit.top, visit.top + visit.side), slice(visit.left, visit.left + visit.side)
+        shown = visit.picture(_as_tensor(photo[place]), self.crop)
+        if visit.averaged:
+            target = torch.full_like(shown, torch.nan)
+        elif visit.level < 0:
+            target = shown
         else:
-            focus, aperture = scene.focus[level], scene.lens_aperture * self.crop / side
-            target = stack[level][place]
-        look = _look(random, self.jitter)
+            target = visit.picture(_as_tensor(stack[visit.level][place]), self.crop)
         return Example(
-            look(resized(_as_tensor(photo[place], mirrored), self.crop)),
-            look(resized(_as_tensor(target, mirrored), self.crop)),
-            torch.tensor([focus, aperture], dtype=torch.float32),
-            _known(_turned(disparity[place], mirrored), self.crop),
-            torch.tensor(level >= 0),
+            shown,
+            target,
+            torch.tensor([visit.focus, visit.aperture], dtype=torch.float32),
+            _known(_turned(disparity[place], visit.mirrored), self.crop),
+            torch.tensor(visit.level >= 0),
         )
 
-
-def _look(random: np.random.Generator, jitter: float) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Return a change of exposure, colour balance and gamma, the same for photo and target; rarely to grey."""
-    if not jitter:
-        return lambda picture: picture
-    gain = torch.tensor(np.exp(random.uniform(-jitter, jitter, (3, 1, 1)) / 2), dtype=torch.float32)
-    gamma = float(np.exp(random.uniform(-jitter, jitter)))
-    grey = bool(random.random() < jitter / 4)
-
-    def look(picture: torch.Tensor) -> torch.Tensor:
-        picture = (picture**gamma * gain).clamp(0, 1)
-        return picture.mean(0, keepdim=True).expand(3, -1, -1).contiguous() if grey else picture
-
-    return look
-
-
-def resized(picture: torch.Tensor, side: int) -> torch.Tensor:
-    """(3, a, a) -> (3, side, side), antialiased."""
-    if picture.shape[-1] == side:
-        return picture
-    return F.interpolate(picture[None], size=(side, side), mode="bilinear", antialias=True)[0].clamp(0, 1)
+    def visit(self, index: int) -> Visit:
+        """Return what is taken at an absolute index; no pixel is read."""
+        epoch, position = divmod(index, len(self))
+        scene, level = self.pairs[self.visits[order(self.seed, epoch, len(self))[position]]]
+        height, width = _arrays(scene)[0].shape[:2]
+        random = np.random.default_rng([self.seed, CROP, index])
+        short = min(height, width)
+        side = self.crop if self.zoom is None else round(short * float(random.uniform(self.zoom, 1)))
+        top = int(random.integers(height - side + 1))
+        left = int(random.integers(width - side + 1))
+        mirrored = bool(random.integers(2))
+        if level < 0:
+            focus, aperture = random.uniform(-1, 1), self.crop * float(random.uniform(*RENDERED_APERTURE))
+        else:
+            focus, aperture = scene.focus[level], scene.lens_aperture * self.crop / side
+        look, averaged = look_of(random, self.jitter), False
+        if self.on_the_fly and scene.kind == "light_field":  # random numbers of their own: all else stays as without
+            chance = np.random.default_rng([self.seed, ON_THE_FLY, index])
+            averaged = bool(chance.random() < self.on_the_fly)
+            focus = float(chance.uniform(-1, 1)) if averaged else focus
+        return Visit(scene, level, focus, averaged, top, left, side, mirrored, aperture, look)
 
 
 def centre_crops(pairs: Sequence[Pair], crop: int, *, whole: bool = False) -> Example:
@@ -177,8 +177,8 @@ def centre_crops(pairs: Sequence[Pair], crop: int, *, whole: bool = False) -> Ex
         place = slice(top, top + side), slice(left, left + side)
         focus, aperture = (scene.focus[level], scene.lens_aperture * crop / side) if level >= 0 else (0.0, 0.0)
         example = Example(
-            resized(_as_tensor(photo[place], mirrored=False), crop),
-            resized(_as_tensor((stack[level] if level >= 0 else photo)[place], mirrored=False), crop),
+            resized(_as_tensor(photo[place]), crop),
+            resized(_as_tensor((stack[level] if level >= 0 else photo)[place]), crop),
             torch.tensor([focus, aperture], dtype=torch.float32),
             _known(disparity[place], crop),
             torch.tensor(scene.kind != "rgbd"),
@@ -193,9 +193,9 @@ def _arrays(scene: Scene) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray
     return scene.photo(), scene.stack(), scene.disparity()
 
 
-def _as_tensor(pixels: NDArray[np.uint8], mirrored: bool) -> torch.Tensor:
+def _as_tensor(pixels: NDArray[np.uint8]) -> torch.Tensor:
     """(c, c, 3) uint8, perhaps memory-mapped -> (3, c, c) float32 in [0, 1]; only the crop is read from the disk."""
-    return torch.from_numpy(np.array(_turned(pixels, mirrored).transpose(2, 0, 1), order="C")).float().div_(255)
+    return torch.from_numpy(np.array(pixels.transpose(2, 0, 1), order="C")).float().div_(255)
 
 
 def _known(disparity: NDArray[np.float16], side: int) -> torch.Tensor:

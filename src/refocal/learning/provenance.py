@@ -15,7 +15,8 @@ from refocal.learning.dataset import Crops, digest
 def about(crops: Crops, config: TrainConfig, run: Run) -> dict[str, Any]:
     """Return what the exported file tells of its making: JSON-able, and the same for the same training.
 
-    "rendered" is the share of the images that were drawn; "kept" tells which step's weights are in the file, and their
+    "rendered" is the share of the images that were drawn, "on_the_fly" that of the visits of light fields whose views
+    were averaged at any focus, where there are such; "kept" tells which step's weights are in the file, and their
     score on the validation scenes.
     """
     scenes, kept = crops.scenes, run.kept
@@ -34,6 +35,7 @@ def about(crops: Crops, config: TrainConfig, run: Run) -> dict[str, Any]:
             "source": digest(scenes),
             "images": run.step * config.batch,
             "rendered": config.rendered,
+            **({"on_the_fly": config.on_the_fly} if config.on_the_fly else {}),
         },
         "training": {
             "losses": asdict(config.losses),

@@ -20,10 +20,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from refocal.learning.camera import taken, toned
-from refocal.learning.dataset import RENDERED_APERTURE, Example, resized
+from refocal.learning.dataset import RENDERED_APERTURE, Example
 from refocal.learning.networks.renderer import to_linear, to_srgb
 from refocal.learning.sampling import RENDERED
 from refocal.learning.shapes import LIMIT, Place, bump, canvas, height, matte
+from refocal.learning.visit import resized
 from refocal.optics.scenes import Scene
 
 MOST, SIDE = 400, 512  # photographs held as textures, and their short side at most
@@ -88,8 +89,7 @@ class Rendered:
         photo = to_srgb(pinhole(layers, self.crop))
         target = to_srgb(refocus(layers, sigma, self.crop, views)) if self.refocused else photo
         photo, target = toned(random, [photo, target])
-        real = torch.ones(count, dtype=torch.bool, device=device)
-        return Example(taken(random, photo), target, sigma, layers.disparity, real)
+        return Example(taken(random, photo), target, sigma, layers.disparity, torch.ones_like(sigma[:, 0]).bool())
 
 
 def textures_of(scenes: Sequence[Scene], *, seed: int, device: torch.device) -> list[Tensor]:

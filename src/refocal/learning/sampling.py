@@ -11,7 +11,7 @@ from refocal.optics.scenes import Scene
 
 Pair = tuple[Scene, int]  # a scene and the number of one of its levels; -1 where it has none
 
-ORDER, CROP, RENDERED = 0, 1, 2  # keep the random streams of one seed apart
+ORDER, CROP, RENDERED, ON_THE_FLY = 0, 1, 2, 3  # keep the random streams of one seed apart
 
 
 def trained_pairs(scenes: Sequence[Scene], split: str) -> list[Pair]:

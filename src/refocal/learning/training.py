@@ -10,16 +10,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from refocal.learning.checkpoints import Run, fingerprint, load_checkpoint, save_beside, save_checkpoint
 from refocal.learning.config import TrainConfig
-from refocal.learning.dataset import Crops, Example
+from refocal.learning.dataset import Crops
+from refocal.learning.feeding import Feed
 from refocal.learning.gan import build_run, choose_device, gan_step, set_learning_rate
 from refocal.learning.provenance import about
-from refocal.learning.rendered import Rendered, textures_of
-from refocal.learning.sampling import IndexBatches
-from refocal.learning.stopping import leave_signals_to_the_parent, stop_signals
+from refocal.learning.stopping import stop_signals
 from refocal.learning.validation import Looks, judged, look, looks_of, picture
 from refocal.optics.scenes import Scene
 
@@ -100,7 +98,9 @@ def train(
         zoom=config.zoom,
         weights=config.weights,
         jitter=config.jitter,
+        on_the_fly=config.on_the_fly,
     )
+    feed = Feed(crops, config, device)
     looks = looks_of(scenes, config.crop, whole=config.zoom is not None, lens=config.network == "lens")
     scale = float(
         np.median([scene.lens_aperture for scene in crops.scenes if scene.kind != "rgbd"] or [config.crop / 32])
@@ -114,7 +114,7 @@ def train(
             log(*entry)
     hooks = Hooks(log, log_image, progress, save=lambda now: save_checkpoint(folder, now, mark))
     sigma_scale = torch.tensor([1, scale], device=device)
-    _loop(run, config, crops, looks, sigma_scale=sigma_scale, hooks=hooks)
+    _loop(run, config, feed, looks, sigma_scale=sigma_scale, hooks=hooks)
     state = {name: value.cpu().contiguous() for name, value in run.average.state_dict().items()}
     if run.kept is not None:
         state = run.kept.state
@@ -123,29 +123,24 @@ def train(
     save_beside(Path(output), content | {"about": about(crops, config, run)})
 
 
-def _loop(run: Run, config: TrainConfig, crops: Crops, looks: Looks, *, sigma_scale: Tensor, hooks: Hooks) -> None:
+def _loop(run: Run, config: TrainConfig, feed: Feed, looks: Looks, *, sigma_scale: Tensor, hooks: Hooks) -> None:
     """Take the steps that are left."""
     device = sigma_scale.device
-    drawn = round(config.rendered * config.batch)
-    source = _source(crops, config, device) if drawn else None
-    size = config.batch - drawn  # crops in a batch: epochs are passes over them
+    size, epoch = feed.size, len(feed.crops)
     step = gan_step(run, config, sigma_scale)
-    steps = math.ceil(len(crops) * (config.epochs + config.epochs_decay) / size)
+    steps = math.ceil(epoch * (config.epochs + config.epochs_decay) / size)
     unread: list[dict[str, Tensor]] = []
     clock: tuple[float, int] | None = None  # starts after the first reading: kernels are chosen and compiled by then
 
     with stop_signals() as stops:
         if run.step == 0:
             _look(run, config, looks, sigma_scale, hooks)
-        for crops_read in _batches(crops, config, first=run.step, steps=steps, size=size, pin=device.type == "cuda"):
-            rate = set_learning_rate(run, config, epoch=run.step * size / len(crops))
-            batch = Example(*(part.to(device, non_blocking=True) for part in crops_read))
-            if source is not None:
-                batch = Example(*map(torch.cat, zip(batch, source.batch(run.step, drawn), strict=True)))
+        for batch in feed.batches(run.step, steps):
+            rate = set_learning_rate(run, config, epoch=run.step * size / epoch)
             unread.append(step(batch))
 
             stop = stops[-1] if stops else 0  # read once: a signal may come at any time
-            epoch_ends = run.step * size // len(crops) > (run.step - 1) * size // len(crops)
+            epoch_ends = run.step * size // epoch > (run.step - 1) * size // epoch
             now_looked_at = run.step % config.pictures_every == 0 or run.step == steps
             saves = stop or run.step % config.checkpoint_every == 0
             if epoch_ends or now_looked_at or saves or device.type == "cpu" or len(unread) >= READ_EVERY:
@@ -185,25 +180,6 @@ def _look(run: Run, config: TrainConfig, looks: Looks, sigma_scale: Tensor, hook
 def _record(run: Run, hooks: Hooks, name: str, value: float) -> None:
     run.curves.append((name, value, run.step))
     hooks.log(name, value, run.step)
-
-
-def _source(crops: Crops, config: TrainConfig, device: torch.device) -> Rendered:
-    """Return the endless source, with the photos of the training scenes as textures."""
-    textures = textures_of(crops.scenes, seed=config.seed, device=device)
-    return Rendered(textures, crop=config.crop, seed=config.seed, refocused=config.losses.look)
-
-
-def _batches(crops: Crops, config: TrainConfig, *, first: int, steps: int, size: int, pin: bool) -> DataLoader[Example]:
-    """Return the batches of all steps that are left: one pass, so that workers never stop between epochs."""
-    return DataLoader(
-        crops,
-        batch_sampler=IndexBatches(first=first, steps=steps, size=size),
-        num_workers=config.workers,
-        prefetch_factor=4 if config.workers else None,
-        pin_memory=pin,
-        generator=torch.Generator(),  # its own: the networks' random numbers go on as if there were no loader
-        worker_init_fn=leave_signals_to_the_parent,
-    )
 
 
 def _read(unread: list[dict[str, Tensor]], run: Run) -> None:

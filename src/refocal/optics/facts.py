@@ -39,6 +39,19 @@ def check_facts(facts: Mapping[str, Any], where: str) -> None:
         raise ValueError(f"{where}: needs near > far and aperture > 0, got slopes ({far}, {near}), aperture {aperture}")
     if len(grid) != 2 or min(grid) < 1:
         raise ValueError(f"{where}: grid must be two positive numbers, got {grid}")
+    if "views" in facts:
+        _check_views(facts["views"], grid, where)
+
+
+def _check_views(views: Any, grid: list[int], where: str) -> None:
+    """Raise a ValueError of one line unless kept views lie at different places of the grid."""
+    try:
+        places, linear = [(int(u), int(v)) for u, v in views["places"]], views["linear"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{where} is damaged: views: {type(error).__name__} {error}") from None
+    outside = [place for place in places if not (0 <= place[0] < grid[0] and 0 <= place[1] < grid[1])]
+    if not places or outside or len(set(places)) < len(places) or not isinstance(linear, bool):
+        raise ValueError(f"{where}: views must say linear or not, and different places in a grid of {grid}")
 
 
 def read_json(path: Path) -> dict[str, Any]:

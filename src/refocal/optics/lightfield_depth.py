@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, maximum_filter, median_filter, minimum_filter
 
 from refocal.optics.edges import guided, spread
-from refocal.optics.focus import FocusRange, aperture_of, find_range, plane_sweep, refined_minimum
+from refocal.optics.focus import find_range, plane_sweep, refined_minimum
 from refocal.optics.lightfield import LightField
 from refocal.optics.scenes import lens_aperture
+from refocal.optics.slopes import FocusRange, aperture_of
 from refocal.optics.sweep import add_differences, planes_between, reference_view
 from refocal.photo.disparity import Depth
 from refocal.photo.images import LUMA, as_photo

@@ -10,12 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refocal.optics.aligning import warped
+from refocal.optics.arrays import Views
 from refocal.optics.bracket import fit_aperture, fuse_bracket
-from refocal.optics.focus import FocusRange, aperture_of, find_range, plane_sweep
+from refocal.optics.focus import find_range, plane_sweep
 from refocal.optics.lightfield import OPTIONS_FILE, LightField, read_options
 from refocal.optics.rgbd import prepare_pair
 from refocal.optics.scenes import write_scene
-from refocal.optics.shiftadd import focal_stack
+from refocal.optics.shiftadd import focal_stack, pupil_mask
+from refocal.optics.slopes import FocusRange, aperture_of
 from refocal.optics.sources import Source
 from refocal.optics.sweep import planes_between
 from refocal.photo.images import as_photo, read_image, reduced
@@ -35,6 +37,8 @@ class Recipe:
         As in `refocal.optics.shiftadd.focal_stack`.
     stack_side
         Short side, in pixels, that the slices of focal stacks are reduced to.
+    keep_views
+        Whether the views of light fields are kept with their scenes, for `train.on_the_fly`.
     """
 
     levels: tuple[float, ...]
@@ -43,6 +47,7 @@ class Recipe:
     pupil: Literal["circular", "square"] = "circular"
     linear: bool = True
     stack_side: int = 512
+    keep_views: bool = False
 
     def __post_init__(self) -> None:
         both = self.levels + self.levels_between
@@ -132,8 +137,16 @@ def prepare_light_field(source: Source, root: Path, recipe: Recipe) -> Path:
         grid=field.grid,
         group=options.get("group"),
         source=path.name,
+        views=_averaged_views(field, recipe) if recipe.keep_views else None,
         about={"sha256": source_digest(source), "options": options, "slope_range_from": told},
     )
+
+
+def _averaged_views(field: LightField, recipe: Recipe) -> Views:
+    """Return the views that the focal stack is the mean of."""
+    chosen = np.argwhere(field.mask & pupil_mask(field.grid, recipe.pupil)).tolist()
+    places = tuple((int(u), int(v)) for u, v in chosen)
+    return Views(places, (_eight_bit(field.views[place]) for place in places), recipe.linear)
 
 
 def source_digest(source: Source) -> str:

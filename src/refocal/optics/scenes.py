@@ -7,6 +7,7 @@
         photo.npy       uint8 (H, W, 3): the centre view, sRGB
         stack.npy       uint8 (K, H, W, 3): focused at each of the K levels, rising
         disparity.npy   float16 (H, W): of the photo, in focus units (-1 farthest, +1 nearest), NaN where unknown
+        views.npy       uint8 (P, H, W, 3), where they were kept: the P views that the stack is the mean of, sRGB
 
 Arrays are opened memory-mapped, so that crops of thousands of scenes cost no memory. A scene is written into a hidden
 directory beside its place and renamed: one that is there is whole.
@@ -22,10 +23,11 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from refocal.optics.arrays import Views, mapped, write_views
 from refocal.optics.facts import KINDS, VERSION, Kind, as_json, check_facts, read_facts, read_json
 
 MANIFEST, SCENE = "manifest.json", "scene.json"
-PHOTO, STACK, DISPARITY = "photo.npy", "stack.npy", "disparity.npy"
+PHOTO, STACK, DISPARITY, VIEWS = "photo.npy", "stack.npy", "disparity.npy", "views.npy"
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
@@ -44,13 +46,15 @@ class Scene:
         The K focus levels of the stack, rising in [-1, 1], and which of them are for training.
     aperture
         Diameter, in pixels, of the blur of a point one full focus range away from the focus; of a light field from the
-        middle of the first view to that of the last (`focus.aperture_of`).
+        middle of the first view to that of the last (`slopes.aperture_of`).
     slope_range
         (far, near) in px/view: the slopes of focus -1 and +1.
     grid
         (U, V): how many views it was made of.
     kind
         What it was made of. "rgbd", a photo and its disparity, has no focal stack: K is 0.
+    places, linear
+        P of (u, v), none where no views were kept, and whether the stack is their mean in linear light.
     """
 
     path: Path
@@ -64,18 +68,34 @@ class Scene:
     grid: tuple[int, int]
     source: str
     kind: Kind = "light_field"
+    places: tuple[tuple[int, int], ...] = ()
+    linear: bool = True
 
     def photo(self) -> NDArray[np.uint8]:
         """Return the all-in-focus photo, uint8 (H, W, 3) sRGB, memory-mapped."""
-        return _mapped(self.path / PHOTO, "uint8", (None, None, 3))
+        return mapped(self.path / PHOTO, "uint8", (None, None, 3))
 
     def stack(self) -> NDArray[np.uint8]:
         """Return the focal stack, uint8 (K, H, W, 3) sRGB, memory-mapped; slice k is focused at `focus[k]`."""
-        return _mapped(self.path / STACK, "uint8", (len(self.focus), None, None, 3))
+        return mapped(self.path / STACK, "uint8", (len(self.focus), None, None, 3))
 
     def disparity(self) -> NDArray[np.float16]:
         """Return the photo's disparity in focus units, float16 (H, W), memory-mapped; larger = nearer."""
-        return _mapped(self.path / DISPARITY, "float16", (None, None))
+        return mapped(self.path / DISPARITY, "float16", (None, None))
+
+    def views(self) -> NDArray[np.uint8]:
+        """Return the views that the stack is the mean of, uint8 (P, H, W, 3) sRGB, memory-mapped, p at `places[p]`.
+
+        Raises
+        ------
+        ValueError
+            One line, where none were kept.
+        """
+        if not self.places:
+            raise ValueError(
+                f"scene {self.name} has no {VIEWS}: prepare them again with stack.keep_views = true (stage `stack`)"
+            )
+        return mapped(self.path / VIEWS, "uint8", (len(self.places), None, None, 3))
 
     @property
     def lens_aperture(self) -> float:
@@ -113,6 +133,7 @@ def write_scene(
     group: str | None = None,
     source: str = "",
     kind: Kind = "light_field",
+    views: Views | None = None,
     about: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write one scene, whole or not at all; see `Scene`. No `group`: one of its own. `about`: further provenance.
@@ -135,6 +156,8 @@ def write_scene(
         "kind": kind,
         "about": dict(about or {}),
     }
+    if views is not None:
+        facts["views"] = {"places": views.places, "linear": views.linear}
     check_facts(facts, f"scene {name}")
     for file, pixels, shape in ((PHOTO, photo, (*photo.shape[:2], 3)), (STACK, stack, (len(levels), *photo.shape))):
         if pixels.shape != shape or pixels.dtype != np.uint8:
@@ -148,6 +171,8 @@ def write_scene(
     np.save(beside / PHOTO, np.ascontiguousarray(photo))
     np.save(beside / STACK, np.ascontiguousarray(stack))
     np.save(beside / DISPARITY, disparity.astype(np.float16))
+    if views is not None:
+        write_views(beside / VIEWS, views, photo.shape)
     (beside / SCENE).write_text(as_json(facts), encoding="utf-8")
     shutil.rmtree(target, ignore_errors=True)
     return beside.rename(target)
@@ -203,23 +228,11 @@ def _read_scene(path: Path, split: Split) -> Scene:
     facts = read_facts(path / SCENE)
     known = {key: facts[key] for key in ("group", "aperture", "source")} | {"kind": facts.get("kind", KINDS[0])}
     known |= {key: tuple(facts[key]) for key in ("focus", "trained", "slope_range", "grid")}
+    kept = facts.get("views", {"places": (), "linear": True})
+    known |= {"places": tuple((int(u), int(v)) for u, v in kept["places"]), "linear": kept["linear"]}
     scene = Scene(path=path, name=path.name, split=split, **known)
     sizes = {scene.photo().shape[:2], scene.stack().shape[1:3], scene.disparity().shape}
+    sizes |= {scene.views().shape[1:3]} if scene.places else set()
     if len(sizes) > 1:
-        raise ValueError(f"{path} is damaged: {PHOTO}, {STACK} and {DISPARITY} differ in size: {sorted(sizes)}")
+        raise ValueError(f"{path} is damaged: its {PHOTO}, {STACK}, {DISPARITY}, … differ in size: {sorted(sizes)}")
     return scene
-
-
-def _mapped(path: Path, dtype: str, shape: tuple[int | None, ...]) -> NDArray[Any]:
-    """Open an array whose shape must be as given; None stands for any length."""
-    try:
-        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError:
-        raise ValueError(f"{path} is missing; prepare the scenes again (stage `stack`)") from None
-    except (ValueError, EOFError, OSError) as error:
-        raise ValueError(f"{path} is damaged: {' '.join(str(error).split())}") from None
-    fits = len(array.shape) == len(shape) and all(w in {None, n} for w, n in zip(shape, array.shape, strict=True))
-    if not fits or array.dtype != dtype:
-        wanted = " x ".join("any" if length is None else str(length) for length in shape)
-        raise ValueError(f"{path} must be {dtype} {wanted}, got {array.dtype} {array.shape}")
-    return array

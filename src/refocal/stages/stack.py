@@ -16,6 +16,11 @@ from refocal.params import read_params
 from refocal.stages import run
 
 SCENES, SIDE = Path("scenes"), Path("checkpoints/stack")
+NO_EFFECT = {
+    "workers",
+    "on_error",
+    "keep_views",
+}  # on pictures; each scene says what views it has
 LINE_EVERY = 10.0  # seconds, where no one watches a terminal
 
 
@@ -54,13 +59,14 @@ def main() -> None:
         pupil=section.pupil,
         linear=section.linear,
         stack_side=section.stack_side,
+        keep_views=section.keep_views,
     )
     with shown() as progress:
         skipped = prepare_scenes(
             Places(Path(section.data), SCENES, SIDE),
             recipe,
             lambda groups: split_by_group(groups, **section.split.model_dump()),
-            about={"refocal": __version__, "recipe": section.model_dump(mode="json", exclude={"workers", "on_error"})},
+            about={"refocal": __version__, "recipe": section.model_dump(mode="json", exclude=NO_EFFECT)},
             workers=section.workers,
             skip=section.on_error == "skip",
             progress=progress,
