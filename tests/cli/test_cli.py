@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import refocal
-from refocal.cli import app
+from refocal.cli import app, main
 from refocal.photo.images import write_image
 from tiny_depth import write_depth_model
 from tiny_model import PROPS, write_lens_models
@@ -103,12 +103,20 @@ def test_warnings_are_one_line_too(here: Path, run: Run) -> None:
 
 
 def test_help_and_version_cost_no_heavy_import() -> None:
-    """Half a second of CPU: measured 0.34 s; asserted by what is imported, not by time."""
+    """Asserted by what is imported, not by time."""
     code = "import sys, refocal.cli; refocal.cli.main(['photo', '--help']); print(sorted(sys.modules), file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "refocal photo garden.jpg -o near.jpg --focus 1" in done.stdout
-    for name in ("numpy", "PIL", "onnxruntime", "numba", "torch", "av", "imagecodecs", "tifffile"):
+    for name in ("numpy", "PIL", "onnxruntime", "numba", "torch", "av", "imagecodecs", "tifffile", "rich"):
         assert f"'{name}'" not in done.stderr, name
+
+
+def test_help_shows_examples_line_by_line_and_options_by_panel(capsys: pytest.CaptureFixture[str]) -> None:
+    """As they are to be typed; an option for a photo's depth stands under its own title, after the usual ones."""
+    assert main(["photo", "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert "\n    refocal photo garden.jpg -o near.jpg --focus 1\n" in shown
+    order = ["Arguments:", "PHOTO <path>", "Options:", "--output", "--help", "Depth from elsewhere", "--disparity <path>"]
+    assert sorted(order, key=shown.index) == order
 
 
 @pytest.mark.parametrize("line", ["--data absent", "--data . -o garden.jpg"])

@@ -10,6 +10,7 @@ import typer
 import refocal
 from refocal.cli.bracket import bracket
 from refocal.cli.evaluating import evaluate
+from refocal.cli.helping import Command
 from refocal.cli.lightfields import info, sample, stack
 from refocal.cli.living import living
 from refocal.cli.one_lightfield import lightfield
@@ -21,10 +22,11 @@ app = typer.Typer(
     epilog="Each command tells more, with examples: refocal photo --help",
     add_completion=False,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 for command in (photo, sweep, living, bracket, lightfield, info, stack, sample, evaluate):
-    app.command(no_args_is_help=False)(command)
+    app.command(no_args_is_help=False, cls=Command)(command)
 # typer's own errors come from click, which newer releases of typer carry inside: reached through typer, it is right
 # with both. BadParameter -> UsageError -> ClickException.
 _ClickError: type[Exception] = typer.BadParameter.__mro__[2]
