@@ -29,7 +29,7 @@ def test_parts_follow_each_other_on_the_grid_and_see_what_lies_around(
     assert [part.first for part in parts] == [0, *(part.end for part in parts[:-1])]
     assert parts[-1].end == length
     assert size % 8 == 0
-    assert size <= max(side, LEAST + 2 * margin + 4 * 8)
+    assert size <= max(-(-side // 8) * 8, LEAST + 2 * margin + 4 * 8)
     for part in parts:
         assert part.start % grid == 0
         assert part.start <= max(part.first - margin, 0)

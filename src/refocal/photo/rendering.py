@@ -103,7 +103,7 @@ def cut(length: int, side: int, *, margin: int, grid: int, multiple: int) -> tup
     length
         Of the photo's side, in pixels.
     side
-        At most that of a tile, where what it gives is `LEAST` pixels then.
+        At most that of a tile, up to the next multiple, where what it gives is `LEAST` pixels then.
     margin
         Pixels around what a tile gives, where the photo has them.
     grid

@@ -16,11 +16,7 @@ from refocal.params import read_params
 from refocal.stages import run
 
 SCENES, SIDE = Path("scenes"), Path("checkpoints/stack")
-NO_EFFECT = {
-    "workers",
-    "on_error",
-    "keep_views",
-}  # on pictures; each scene says what views it has
+NO_EFFECT = {"workers", "on_error", "keep_views"}  # on pictures; each scene says what views it has
 LINE_EVERY = 10.0  # seconds, where no one watches a terminal
 
 
