@@ -1,12 +1,13 @@
 """What a photo costs by what runs the model, in one run: analyse (once a photo) and render (for each move of a slider).
 
-    python benchmarks/inference.py [--model models/pretrained/refocal.onnx] [--side 512] [--photos FOLDER]
+    python benchmarks/inference.py [--model models/pretrained/refocal.onnx] [--photos FOLDER] [--data FOLDER]
 
-The halves of the exported model through onnxruntime, as `Refocuser` runs them, are the row that the others are compared
-with: 8-bit integers (static, calibrated on the photos of --photos, else of scikit-image), torch as it is and compiled
-(where generator.pt lies beside the model and a compiler is there), OpenVINO and onnxruntime's GPU providers where they
-are installed. All have their turn in each round; medians. What integers change is told as well: PSNR and SSIM of the
-disparity and of pictures rendered from it, against those of float32. Last, whole photos through `Refocuser`.
+The halves of the exported model as `Refocuser` runs them are the row that the others are compared with: onnxruntime
+given the whole picture, 8-bit integers (static, calibrated on the photos of --photos, else of scikit-image), the
+trained networks in torch as they are and compiled (where generator.pt lies beside the model and a compiler is there),
+OpenVINO and onnxruntime's GPU providers where they are installed. 12 megapixels are rendered in tiles of 1024 px by
+the others, one after the other and without what overlaps. All have their turn in each round; medians. What integers
+lose is judged on the light fields of --data. Last, whole photos through `Refocuser`.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import platform
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +25,10 @@ import numpy as np
 import onnxruntime
 import torch
 from numpy.typing import NDArray
-from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quant_pre_process, quantize_static
 from skimage import data
-from skimage.metrics import structural_similarity
 from skimage.transform import resize
 
+from integers import print_losses, with_integers
 from refocal import Refocuser
 from refocal.learning.exporting import load_generator
 from refocal.learning.served import parts_of
@@ -37,28 +38,40 @@ from refocal.photo.session import open_session, part_of
 Array = NDArray[np.float32]
 Feed = Mapping[str, Array]
 Run = Callable[[Feed], Array]
-APERTURE = 16.0  # px
+Array = NDArray[np.float32]
+Feed = Mapping[str, Array]
+Run = Callable[[Feed], Array]
+APERTURE, FOCUS = 16.0, 0.3  # px
+ANALYSED, TILE = 256, 1024  # px a side
+LARGE = (3 * TILE, 4 * TILE)  # 12.6 megapixels
 
 
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--model", type=Path, default=Path("models/pretrained/refocal.onnx"))
-    parser.add_argument("--side", type=int, default=512)
-    parser.add_argument("--photos", type=Path, help="folder of photos: what integers are calibrated on and compared by")
+    parser.add_argument("--photos", type=Path, help="folder of photos: what integers are calibrated on")
+    parser.add_argument("--data", type=Path, default=Path("data"), help="light fields: what integers are judged on")
     parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
-    threads = len(os.sched_getaffinity(0))
+    model, threads = options.model, len(os.sched_getaffinity(0))
     print(f"{platform.processor() or platform.machine()}, {threads} cores, onnxruntime {onnxruntime.__version__}, "
           f"torch {torch.__version__}")  # fmt: skip
-    photos = photographs(options.photos)
+    if not torch.cuda.is_available():
+        print("GPU providers: not measured, no GPU here")
+    photos, refocuser = photographs(options.photos), Refocuser(options.model, threads=threads)
     with tempfile.TemporaryDirectory() as folder:
-        for part in ("analyse", "render"):
-            side = 256 if part == "analyse" else options.side  # the side that photos are looked at
-            compare(part, runners(options.model, part, threads, photos, Path(folder)), feeds(photos[0], side, part),
-                    options.rounds)  # fmt: skip
-        quality(options.model, Path(folder) / "analyse.int8.onnx", photos)
-    whole_photos(Refocuser(options.model, threads=threads), photos[0])
+        integers = with_integers(model, photos, Path(folder))
+        ways = runners(model, "analyse", threads)
+        ways["onnxruntime, 8-bit integers"] = by_onnx(part_of(integers, "analyse"), threads)
+        feed = {"photo": resized(photos[0], (ANALYSED, ANALYSED)).transpose(2, 0, 1)[None]}
+        compare("analyse", ways, feed, options.rounds)
+        ways = {"refocal": by_refocal(refocuser)} | runners(model, "render", threads)
+        compare("render", ways, to_render(refocuser, photos[0], (512, 512)), options.rounds)
+        compare("render", {name: way if name == "refocal" else tiled(way) for name, way in ways.items()},
+                to_render(refocuser, photos[0], LARGE), 2)  # fmt: skip
+        whole_photos(refocuser, photos[0])
+        print_losses({"float32": model, "8-bit integers": integers}, options.data)
 
 
 def photographs(folder: Path | None) -> list[Array]:
@@ -75,38 +88,62 @@ def photographs(folder: Path | None) -> list[Array]:
     return [square for square in squares if square.shape == (256, 256, 3)]
 
 
-def feeds(photo: Array, side: int, part: str) -> Feed:
-    """Return what a half is given."""
-    large = resize(photo, (side, side)).astype(np.float32).transpose(2, 0, 1)[None]
-    if part == "analyse":
-        return {"photo": large}
-    disparity = np.linspace(-1, 1, side * side, dtype=np.float32).reshape(1, 1, side, side)
-    return {"photo": large, "disparity": disparity, "focus": np.float32([0.3]), "aperture": np.float32([APERTURE])}
+def resized(photo: Array, shape: tuple[int, int]) -> Array:
+    """Return a photo at another size."""
+    return np.ascontiguousarray(resize(photo, shape), np.float32)
 
 
-def runners(model: Path, part: str, threads: int, photos: list[Array], folder: Path) -> dict[str, Run]:
+def to_render(refocuser: Refocuser, photo: Array, shape: tuple[int, int]) -> Feed:
+    """Return what the half that renders is given."""
+    large = resized(photo, shape)
+    told = {"focus": np.float32([FOCUS]), "aperture": np.float32([APERTURE])}
+    return {"photo": large.transpose(2, 0, 1)[None], "disparity": refocuser.analyse(large)[None, None], **told}
+
+
+def runners(model: Path, part: str, threads: int) -> dict[str, Run]:
     """Return what can run a half here."""
     path = part_of(model, part)
-    found = {"onnxruntime, float32: what refocal runs": by_onnx(path, threads, ["CPUExecutionProvider"])}
-    if part == "analyse":
-        found["onnxruntime, int8"] = by_onnx(quantised(path, photos, folder), threads, ["CPUExecutionProvider"])
+    found = {"onnxruntime": by_onnx(path, threads)}
     if importlib.util.find_spec("openvino"):
         found["OpenVINO"] = by_openvino(path, threads)
     if (weights := model.with_name("generator.pt")).is_file():
-        half = parts_of(load_generator(weights)[0])[part].module
+        half = parts_of(load_generator(weights)[0])[part].reference
         found["torch, as it is"] = by_torch(half)
         found["torch.compile"] = by_torch(torch.compile(half))
     for provider in ("CUDAExecutionProvider", "TensorrtExecutionProvider"):
         if provider in onnxruntime.get_available_providers() and torch.cuda.is_available():
-            found[provider] = by_onnx(path, threads, [provider])
-    if not torch.cuda.is_available():
-        print(f"{part}: GPU providers not measured, no GPU here")
+            found[provider] = by_onnx(path, threads, provider)
     return found
 
 
-def by_onnx(path: Path, threads: int, providers: list[str]) -> Run:
+def by_refocal(refocuser: Refocuser) -> Run:
+    """Return refocal's way: tiles side by side."""
+
+    def run(feed: Feed) -> Array:
+        photo = np.ascontiguousarray(feed["photo"][0].transpose(1, 2, 0))
+        made: Array = refocuser.render(photo, feed["disparity"][0, 0], float(feed["focus"][0]), APERTURE)
+        return made
+
+    return run
+
+
+def tiled(run: Run) -> Run:
+    """Return a way to render large photos by a way to render tiles."""
+
+    def whole(feed: Feed) -> Array:
+        made = np.empty_like(feed["photo"])
+        for top, left in product(*(range(0, length, TILE) for length in made.shape[2:])):
+            place = (..., slice(top, top + TILE), slice(left, left + TILE))
+            tiles = {name: np.ascontiguousarray(feed[name][place]) for name in ("photo", "disparity")}
+            made[place] = run({**feed, **tiles})
+        return made
+
+    return whole
+
+
+def by_onnx(path: Path, threads: int, provider: str = "CPUExecutionProvider") -> Run:
     """Return onnxruntime's way."""
-    session = open_session(path, threads=threads, providers=providers, require_gpu=False)
+    session = open_session(path, threads=threads, providers=[provider], require_gpu=False)
     return lambda feed: session.run(None, dict(feed))[0]
 
 
@@ -130,30 +167,10 @@ def by_torch(half: Any) -> Run:
     return run
 
 
-class Calibration(CalibrationDataReader):
-    """Photos, one after the other."""
-
-    def __init__(self, photos: list[Array]) -> None:
-        self.left = iter([{"photo": photo.transpose(2, 0, 1)[None]} for photo in photos])
-
-    def get_next(self) -> Any:
-        """Return the next one."""
-        return next(self.left, None)
-
-
-def quantised(path: Path, photos: list[Array], folder: Path) -> Path:
-    """Write a half whose convolutions work with 8-bit integers, a scale a channel."""
-    ready, out = folder / "ready.onnx", folder / "analyse.int8.onnx"
-    quant_pre_process(str(path), str(ready), skip_symbolic_shape=True)
-    kinds = {"activation_type": QuantType.QUInt8, "weight_type": QuantType.QInt8, "quant_format": QuantFormat.QDQ}
-    quantize_static(str(ready), str(out), Calibration(photos), per_channel=True, op_types_to_quantize=["Conv"], **kinds)
-    return out
-
-
 def compare(part: str, methods: dict[str, Run], feed: Feed, rounds: int) -> None:
     """Print a row for each way; those that do not run here say why."""
     height, width = feed["photo"].shape[2:]
-    print(f"\n| {part}, {height} x {width} | ms | times what refocal runs |\n|---|---|---|")
+    print(f"\n| {part}, {height} x {width} | ms | times the first |\n|---|---|---|")
     taken: dict[str, list[float]] = {name: [] for name in methods}
     failed: dict[str, str] = {}
     for turn in range(rounds + 1):
@@ -170,23 +187,6 @@ def compare(part: str, methods: dict[str, Run], feed: Feed, rounds: int) -> None
     for name, times in taken.items():
         took = float(np.median(times)) if name not in failed else 0.0
         print(f"| {name} | {took:.0f} | {took / own:.2f} |" if took else f"| {name} | does not run: {failed[name]} | |")
-
-
-def quality(model: Path, integers: Path, photos: list[Array]) -> None:
-    """Print what 8-bit integers change: of the disparity, and of what is rendered from it."""
-    exact, coarse = (by_onnx(path, 0, ["CPUExecutionProvider"]) for path in (part_of(model, "analyse"), integers))
-    render = by_onnx(part_of(model, "render"), 0, ["CPUExecutionProvider"])
-    off, psnr, ssim = [], [], []
-    for photo in photos:
-        batch = photo.transpose(2, 0, 1)[None]
-        depths = [way({"photo": batch}) for way in (exact, coarse)]
-        told = {"photo": batch, "focus": np.float32([0.5]), "aperture": np.float32([8])}
-        one, other = (render({**told, "disparity": depth})[0].transpose(1, 2, 0) for depth in depths)
-        off.append(float(np.abs(depths[0] - depths[1]).mean()))
-        psnr.append(-10 * np.log10(max(float(np.mean((one - other) ** 2)), 1e-12)))
-        ssim.append(float(structural_similarity(one, other, channel_axis=2, data_range=1)))
-    print(f"\nint8 against float32, {len(photos)} photos: depth off by {np.mean(off):.3f}, pictures of 8 px "
-          f"{np.mean(psnr):.1f} dB, SSIM {np.mean(ssim):.4f}")  # fmt: skip
 
 
 def whole_photos(refocuser: Refocuser, photo: Array) -> None:
