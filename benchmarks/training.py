@@ -102,7 +102,8 @@ def stepper(config: TrainConfig, device: torch.device) -> Callable[[int], float]
     step = gan_step(build_run(config, device), config, torch.ones(2, device=device))
     photo, target = torch.rand(2, config.batch, 3, config.crop, config.crop, device=device)
     sigma, disparity = torch.rand(config.batch, 2, device=device), photo[:, :1] * 2 - 1
-    batch = Example(photo, target, sigma, disparity, torch.ones(config.batch, dtype=torch.bool, device=device))
+    real = torch.ones(config.batch, dtype=torch.bool, device=device)
+    batch = Example(photo, target, sigma, disparity, real, torch.full_like(disparity, torch.nan))
 
     def measure(steps: int) -> float:
         started = time.perf_counter()

@@ -64,6 +64,30 @@ def write_pairs(root: Path, splits: Mapping[str, str], *, size: tuple[int, int] 
     return read_scenes(root)
 
 
+def write_masks(root: Path, splits: Mapping[str, str], *, size: tuple[int, int] = (40, 48)) -> list[Scene]:
+    """Write scenes of a photo and its mask: a box that stands in the middle."""
+    for number, name in enumerate(sorted(splits)):
+        mask = np.zeros(size, bool)
+        mask[10:34, 14:34] = True
+        write_scene(
+            root,
+            name,
+            photo=np.random.default_rng(number).integers(0, 256, (*size, 3), np.uint8),
+            stack=np.empty((0, *size, 3), np.uint8),
+            disparity=np.full(size, np.nan),
+            focus=(),
+            trained=(),
+            aperture=1.0,
+            slope_range=(-1.0, 1.0),
+            grid=(1, 1),
+            source=f"people/{name}",
+            kind="mask",
+            mask=mask,
+        )
+    write_manifest(root, splits=splits, about={})
+    return read_scenes(root)
+
+
 def write_light_fields(
     root: Path,
     splits: Mapping[str, str],

@@ -53,7 +53,8 @@ def assert_equal(one: Any, two: Any, where: str = "") -> None:
     assert type(one) is type(two), where
     if isinstance(one, torch.Tensor):
         assert one.dtype == two.dtype, where
-        assert torch.equal(one, two), where
+        assert torch.equal(one.nan_to_num(), two.nan_to_num()), where
+        assert torch.equal(one.isnan(), two.isnan()), where
     elif isinstance(one, dict):
         assert list(one) == list(two), where
         for key in one:
@@ -71,4 +72,4 @@ def random_batch(*, known: bool = True, real: bool = True) -> Example:
     photo, target = torch.rand(2, 4, 3, 24, 24)
     disparity = torch.rand(4, 1, 24, 24) * 2 - 1 if known else torch.full((4, 1, 24, 24), float("nan"))
     sigma = torch.stack([torch.rand(4) * 2 - 1, 1 + 5 * torch.rand(4)], dim=1)
-    return Example(photo, target, sigma, disparity, torch.full((4,), real))
+    return Example(photo, target, sigma, disparity, torch.full((4,), real), torch.full_like(disparity, torch.nan))

@@ -94,6 +94,7 @@ class LossParams(Section):
     l1: Weight = 0
     ssim: Weight = 0
     disparity: Weight = 0  # of what a lens generator finds
+    order: Weight = 0  # of what it finds along the edges of masks
     vgg: str = "random"  # "imagenet", "random", or a path to a state dict
     layers: tuple[str, ...] = ("relu1_2", "relu2_2", "relu3_3")
 
@@ -115,6 +116,7 @@ class Train(Section):
     weights: dict[str, Weight] = {}  # of collections or kinds of scenes
     jitter: Fraction = 0
     rendered: Annotated[float, Field(ge=0, lt=1)] = 0
+    composites: Fraction = 0  # of what is rendered: cut-outs before photos of known disparity
     on_the_fly: Fraction = 0  # of the visits of light fields: their targets are rendered at any focus
     init: str | None = None
     imagenet: str | None = None

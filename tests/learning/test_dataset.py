@@ -9,10 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
-from refocal.learning.dataset import RENDERED_APERTURE, Crops, centre_crops, digest
+from refocal.learning.dataset import Crops, centre_crops, digest
+from refocal.learning.layers import APERTURE
 from refocal.learning.sampling import IndexBatches, trained_pairs
 from refocal.optics.scenes import Scene
-from tiny_scenes import FOCUS, TRAINED, write_pairs, write_tiny_scenes
+from tiny_scenes import FOCUS, TRAINED, write_masks, write_pairs, write_tiny_scenes
+from tiny_training import assert_equal
 
 SPLITS = {"a": "train", "b": "train", "c": "validation", "d": "test"}
 
@@ -41,7 +43,7 @@ def test_epochs_differ_in_order(scenes: list[Scene]) -> None:
 @settings(deadline=None, max_examples=25)
 @given(index=st.integers(0, 10**9), seed=st.integers(0, 2**32), crop=st.integers(1, 40))
 def test_photo_and_target_are_one_place_turned_one_way(scenes: list[Scene], index: int, seed: int, crop: int) -> None:
-    photo, target, sigma, disparity, real = Crops(scenes, crop=crop, seed=seed)[index]
+    photo, target, sigma, disparity, real, _ = Crops(scenes, crop=crop, seed=seed)[index]
     assert photo.shape == target.shape == (3, crop, crop)
     assert disparity.shape == (1, crop, crop)
     assert photo.dtype == target.dtype == sigma.dtype == disparity.dtype == torch.float32
@@ -58,7 +60,7 @@ def test_an_item_depends_on_seed_and_index_alone(scenes: list[Scene], index: int
     for other in (0, index + 1, 17):
         used[other]
     fresh = Crops(list(reversed(scenes)), crop=16, seed=3)
-    assert all(torch.equal(a, b) for a, b in zip(used[index], fresh[index], strict=True))
+    assert_equal(tuple(used[index]), tuple(fresh[index]))
 
 
 def test_crops_move_and_flip(scenes: list[Scene]) -> None:
@@ -94,13 +96,13 @@ def test_no_training_scene_is_an_error(scenes: list[Scene]) -> None:
 def test_workers_read_what_the_process_itself_reads(scenes: list[Scene]) -> None:
     crops = Crops(scenes, crop=16, seed=0, crops_per_pair=2)
     batches = IndexBatches(first=1, steps=6, size=4)
-    alone, helped = (list(DataLoader(crops, batch_sampler=batches, num_workers=n)) for n in (0, 2))
-    assert all(torch.equal(a, b) for x, y in zip(alone, helped, strict=True) for a, b in zip(x, y, strict=True))
+    alone, helped = ([tuple(b) for b in DataLoader(crops, batch_sampler=batches, num_workers=n)] for n in (0, 2))
+    assert_equal(alone, helped)
 
 
 def test_centre_crops_are_the_middle(scenes: list[Scene]) -> None:
     pairs = trained_pairs(scenes, "validation")
-    photos, targets, sigmas, disparities, real = centre_crops(pairs, 16)
+    photos, targets, sigmas, disparities, real, _ = centre_crops(pairs, 16)
     assert torch.equal(disparities, torch.zeros(sum(TRAINED), 1, 16, 16))
     assert real.all()
     assert photos.shape == targets.shape == (sum(TRAINED), 3, 16, 16)
@@ -140,12 +142,26 @@ def test_a_pair_is_its_own_target_with_a_focus_to_be_rendered(tmp_path: Path) ->
         assert not crop.real
         assert torch.equal(crop.photo, crop.target)
         assert -1 <= crop.sigma[0] <= 1
-        assert RENDERED_APERTURE[0] * 16 <= crop.sigma[1] <= RENDERED_APERTURE[1] * 16
+        assert APERTURE[0] * 16 <= crop.sigma[1] <= APERTURE[1] * 16
         corner = (crop.photo[:, 0, [0, -1]] * 255).round().byte().numpy()
         for side, pixel in zip((0, -1), corner.T, strict=True):
             ((top, left),) = np.argwhere((photo == pixel).all(axis=2))
             np.testing.assert_equal(crop.disparity[0, 0, side].numpy(), disparity[top, left].astype(np.float32))
     assert {bool(crop.disparity.isnan().any()) for crop in shown} == {True, False}
+
+
+def test_a_mask_is_turned_with_its_photo_and_asks_for_no_blur(tmp_path: Path) -> None:
+    """At aperture 0 its photo is its own target; only the mask is left to learn from."""
+    scenes = write_masks(tmp_path, {"a": "train"})
+    crops = Crops(scenes, crop=24, seed=0)
+    for index in range(6):
+        visit, crop = crops.visit(index), crops[index]
+        assert (bool(crop.real), float(crop.sigma[1])) == (True, 0)
+        assert torch.equal(crop.photo, crop.target)
+        place = slice(visit.top, visit.top + 24), slice(visit.left, visit.left + 24)
+        mask = np.array(scenes[0].mask()[place], np.float32)
+        assert torch.equal(crop.front[0], torch.from_numpy(mask[:, ::-1].copy() if visit.mirrored else mask))
+        assert bool(crop.disparity.isnan().all())
 
 
 def test_jitter_changes_photo_and_target_alike_and_stays_in_range(scenes: list[Scene]) -> None:
@@ -165,6 +181,14 @@ def test_centre_crops_may_be_the_whole_made_smaller(scenes: list[Scene]) -> None
     assert sigmas.tolist() == [[-1, 3.75], [0, 3.75], [1, 3.75]]  # 7.5 px of 40
     middle = scenes[2].photo()[:, 4:44].astype(float).reshape(20, 2, 20, 2, 3).mean((1, 3)) / 255
     assert np.abs(photos[0].permute(1, 2, 0).numpy() - middle)[2:-2, 2:-2].mean() < 0.08  # noise of 0.2
+
+
+def test_the_digest_tells_other_masks_apart(tmp_path: Path) -> None:
+    scenes = write_masks(tmp_path, {"a": "train"})
+    before = digest(scenes)
+    mask = np.array(scenes[0].mask())
+    np.save(scenes[0].path / "mask.npy", 1 - mask)
+    assert digest(scenes) != before
 
 
 def test_the_digest_tells_other_disparities_apart(tmp_path: Path) -> None:

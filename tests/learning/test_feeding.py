@@ -54,7 +54,7 @@ def test_the_share_of_the_visits_has_any_focus_and_the_others_are_as_without(fie
             focus.append(one.focus)
             assert some[index].target.isnan().all()
         else:
-            assert all(torch.equal(a, b) for a, b in zip(some[index], none[index], strict=True))
+            assert_equal(tuple(some[index]), tuple(none[index]))
     assert 0.2 < len(focus) / 400 < 0.4
     assert len(set(focus)) == len(focus)
     assert np.histogram(focus, 4, (-1, 1))[0].min() > 15  # everywhere in the range
@@ -98,7 +98,7 @@ def test_a_batch_is_a_function_of_seed_and_step_alone(fields: list[Scene]) -> No
     through = batches(fields, config, 0, 6)
     for first in (1, 4):
         again = next(Feed(crops_of(fields[::-1], config), config, CPU).batches(first, 6))
-        assert all(torch.equal(a, b) for a, b in zip(through[first], again, strict=True))
+        assert_equal(tuple(through[first]), tuple(again))
     other = batches(fields, replace(config, seed=1), 4, 5)[0]
     assert not torch.equal(other.target, through[4].target)
     assert all(batch.target.isfinite().all() for batch in through)

@@ -10,7 +10,16 @@ from skimage.filters import gaussian
 from skimage.metrics import structural_similarity
 from torch import Tensor
 
-from refocal.learning.losses import disparity_error, dissimilarity, l1, lsgan_discriminator, lsgan_generator, perceptual
+from refocal.learning.losses import (
+    MARGIN,
+    disparity_error,
+    dissimilarity,
+    l1,
+    lsgan_discriminator,
+    lsgan_generator,
+    order_error,
+    perceptual,
+)
 from refocal.learning.networks.vgg import VGGFeatures
 
 LAYERS = ("relu1_2", "relu2_2", "relu3_3")
@@ -182,6 +191,41 @@ def test_a_relative_disparity_counts_by_its_shape_and_less_by_its_values() -> No
     assert float(disparity_error(-wanted, wanted, ~NOT)) > float(disparity_error(0 * wanted, wanted, ~NOT))
     mixed = float(disparity_error(other, wanted, torch.tensor([True, False])))
     assert shape < mixed < exact
+
+
+def front_of(size: int = 64) -> Tensor:
+    """Return the mask of a box that stands in the middle of a picture."""
+    front = torch.zeros(1, 1, size, size)
+    front[..., size // 4 : -size // 4, size // 4 : -size // 4] = 1
+    return front
+
+
+def test_a_thing_must_stand_before_what_is_around_it() -> None:
+    """By a margin, beyond which nothing is gained; the wrong way round costs most."""
+    front = front_of()
+    apart = [float(order_error(front * step, front)) for step in (MARGIN + 0.2, MARGIN + 0.01, 0.1, 0.0, -0.5)]
+    assert apart == pytest.approx([0, 0, MARGIN - 0.1, MARGIN, MARGIN + 0.5], abs=1e-5)
+
+
+def test_what_a_thing_stands_on_may_be_as_near() -> None:
+    front = front_of()
+    ground = front.clone()
+    ground[..., 45:, :] = 1  # from just above the lowest fifth of the thing on
+    assert float(order_error(ground, front)) < 0.2 * float(order_error(0 * ground, front))
+    assert float(order_error(ground.flip(2), front)) > 2 * float(order_error(ground, front))
+
+
+def test_a_thing_is_smooth_and_what_no_mask_tells_counts_for_nothing() -> None:
+    front = front_of()
+    rough = front * (1 + 0.2 * torch.randn(front.shape))
+    assert float(order_error(rough, front)) > float(order_error(front, front))
+    unknown = torch.cat([front, torch.full_like(front, torch.nan)])
+    ours = torch.rand(2, 1, 64, 64, requires_grad=True)
+    assert float(order_error(ours, unknown).detach()) == pytest.approx(float(order_error(ours[:1], front).detach()))
+    torch.autograd.backward(order_error(ours, unknown))
+    assert ours.grad is not None
+    assert float(ours.grad[1].abs().max()) == 0
+    assert float(order_error(ours.detach(), torch.full_like(unknown, torch.nan))) == 0
 
 
 def test_a_flat_disparity_is_not_blown_up_to_a_shape() -> None:

@@ -8,20 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from refocal.learning.dataset import RENDERED_APERTURE
-from refocal.learning.rendered import (
-    MOST,
-    SIDE,
-    Layers,
-    Rendered,
-    draw,
-    margin_of,
-    nearest,
-    pinhole,
-    pupil,
-    refocus,
-    textures_of,
-)
+from refocal.learning.layers import APERTURE, Layers, margin_of, pinhole, pupil, refocus
+from refocal.learning.rendered import MOST, SIDE, Rendered, draw, nearest, textures_of
 from refocal.learning.shapes import LIMIT, canvas, height
 from refocal.optics.scenes import Scene
 from refocal.optics.shiftadd import pupil_mask
@@ -72,8 +60,8 @@ def test_every_batch_holds_the_contract_of_examples(step: int) -> None:
     assert batch.disparity.abs().max() <= LIMIT
     assert batch.sigma.shape == (2, 2)
     assert batch.sigma[:, 0].abs().max() <= 1
-    assert CROP * RENDERED_APERTURE[0] <= batch.sigma[:, 1].min() <= batch.sigma[:, 1].max()
-    assert batch.sigma[:, 1].max() <= CROP * RENDERED_APERTURE[1] * (1 + 1e-6)
+    assert CROP * APERTURE[0] <= batch.sigma[:, 1].min() <= batch.sigma[:, 1].max()
+    assert batch.sigma[:, 1].max() <= CROP * APERTURE[1] * (1 + 1e-6)
     assert batch.real.all()
 
 

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from refocal.learning.config import LossConfig
-from refocal.learning.losses import disparity_error
+from refocal.learning.losses import disparity_error, order_error
 from refocal.learning.networks.lens import Lens
 from refocal.learning.validation import judged, look, looks_of, picture
 from refocal.optics.scenes import Scene
-from tiny_scenes import FOCUS, TRAINED, write_pairs
+from tiny_scenes import FOCUS, TRAINED, write_masks, write_pairs
 from tiny_training import TINY, TINY_LENS, run_training
 
 SCALE = torch.tensor([1.0, 5.0])
@@ -77,19 +77,32 @@ def test_pairs_without_a_stack_are_looked_at_for_their_disparity(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("found", "pictures", "wanted"),
+    ("found", "l1", "order", "wanted"),
     [
-        ({"psnr": 30.0, "disparity": 0.2}, True, ("psnr", 30.0)),
-        ({"psnr": 30.0, "disparity": 0.2}, False, ("disparity", -0.2)),  # a loss: less is better
-        ({"disparity": 0.2}, True, ("disparity", -0.2)),
-        ({"psnr": 30.0}, False, ("psnr", 30.0)),
-        ({}, True, None),
+        ({"psnr": 30.0, "disparity": 0.2}, 1, 0, ("psnr", 30.0)),
+        ({"psnr": 30.0, "disparity": 0.2}, 0, 0, ("depth", -0.4)),  # a loss, weighted: less is better
+        ({"psnr": 30.0, "disparity": 0.2, "order": 0.5}, 0, 3, ("depth", -1.9)),
+        ({"disparity": 0.2, "order": 0.5}, 0, 0, ("depth", -0.4)),
+        ({"disparity": 0.2}, 1, 0, ("depth", -0.4)),
+        ({"psnr": 30.0}, 0, 0, ("psnr", 30.0)),
+        ({}, 1, 0, None),
     ],
 )
 def test_the_score_that_chooses_is_of_what_is_trained(
-    found: dict[str, float], pictures: bool, wanted: tuple[str, float] | None
+    found: dict[str, float], l1: float, order: float, wanted: tuple[str, float] | None
 ) -> None:
-    assert judged(found, pictures) == wanted
+    chosen = judged(found, LossConfig(adversarial=0, perceptual=0, l1=l1, disparity=2, order=order))
+    assert chosen == (wanted and (wanted[0], pytest.approx(wanted[1])))
+
+
+def test_masks_are_looked_at_for_their_order(tmp_path: Path) -> None:
+    looks = looks_of(write_masks(tmp_path, {"a": "validation", "b": "train"}), 24, lens=True)
+    assert looks.known is not None
+    lens = Lens(TINY_LENS, 5.0)
+    found, _ = look(lens, looks, SCALE)
+    with torch.no_grad():
+        error = order_error(lens.analyse(looks.known.photo * 2 - 1), looks.known.front)
+    assert found == {"disparity": 0, "order": pytest.approx(float(error))}
 
 
 def test_a_training_of_the_disparity_alone_keeps_the_best_disparity(scenes: list[Scene], tmp_path: Path) -> None:
@@ -99,4 +112,4 @@ def test_a_training_of_the_disparity_alone_keeps_the_best_disparity(scenes: list
     )
     looked = {step: value for name, value, step in curves if name == "validation/disparity"}
     kept = content["about"]["training"]["kept"]
-    assert kept == {"step": min(looked, key=lambda step: looked[step]), "of": 9, "disparity": min(looked.values())}
+    assert kept == {"step": min(looked, key=lambda step: looked[step]), "of": 9, "depth": min(looked.values())}

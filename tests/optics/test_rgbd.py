@@ -1,4 +1,4 @@
-"""A photo and its disparity become a scene in focus units, without a focal stack."""
+"""A photo and its disparity, or the mask of what stands in front, become a scene without a focal stack."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from refocal.optics.rgbd import list_pairs, prepare_pair
+from refocal.optics.rgbd import list_pairs, prepare_mask, prepare_pair
 from refocal.optics.scenes import read_scenes, write_manifest
 
 SIZE = (20, 30)
@@ -96,3 +96,21 @@ def test_pairs_are_listed_by_name_and_must_be_whole(tmp_path: Path, photo: NDArr
         list_pairs(folder)
     with pytest.raises(ValueError, match="must have the folders image and disparity; image is missing"):
         list_pairs(tmp_path / "elsewhere")
+
+
+def test_a_photo_and_its_mask_become_a_scene_of_unknown_disparity(tmp_path: Path, photo: NDArray[np.uint8]) -> None:
+    mask = np.zeros(SIZE, np.uint8)
+    mask[5:, 10:20], mask[4, 10:20] = 255, 90  # grey below the middle does not count
+    put_pair(tmp_path / "people", "a", mask, photo)
+    (tmp_path / "people" / "disparity").rename(tmp_path / "people" / "mask")
+    files = list_pairs(tmp_path / "people", "mask")["a"]
+    prepare_mask(*files, tmp_path / "scenes", "people_a", group="people/0", source="people/a")
+    write_manifest(tmp_path / "scenes", {}, {"people_a": "train"})
+    (scene,) = read_scenes(tmp_path / "scenes")
+    assert (scene.kind, scene.focus) == ("mask", ())
+    np.testing.assert_array_equal(scene.mask(), mask > 127)
+    assert np.isnan(scene.disparity()).all()
+    for value in (0, 255):
+        Image.fromarray(np.full(SIZE, value, np.uint8)).save(files[1])
+        with pytest.raises(ValueError, match=r"a.png: \d+\.0% of the photo stand in front, 0.2% to 98% can be used"):
+            prepare_mask(*files, tmp_path / "scenes", "people_b", group="people/0", source="people/a")

@@ -17,6 +17,7 @@ class LossConfig:
     l1: float = 0
     ssim: float = 0  # 1 - SSIM
     disparity: float = 0  # of what a lens generator finds, where the true one is known
+    order: float = 0  # of what it finds along the edges of masks
     vgg: str = "random"  # "imagenet", "random", or a path to a state dict
     layers: tuple[str, ...] = ("relu1_2", "relu2_2", "relu3_3")
 
@@ -45,6 +46,7 @@ class TrainConfig:
     zoom: float | None = None  # crops of this share of a scene's short side up to all of it, resized; None: as they are
     jitter: float = 0  # of exposure, colours and gamma
     rendered: float = 0  # share of each batch that is drawn and rendered, see `Rendered`
+    composites: float = 0  # share of those: cut-outs before photos of known disparity
     on_the_fly: float = 0  # share of the visits of light fields whose targets are rendered at any focus
     init: str | None = None  # a generator.pt to start from; None: random weights
     imagenet: str | None = None  # weights of ImageNet for the encoder of a lens generator that starts from none

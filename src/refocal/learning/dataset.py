@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
+from refocal.learning.layers import APERTURE
 from refocal.learning.sampling import CROP, ON_THE_FLY, Pair, check_sizes, order, trained_pairs, visits
 from refocal.learning.visit import Visit, look_of, resized
 from refocal.optics.scenes import Scene
 
 # Memory maps that a process keeps open; each holds a file descriptor, of which a process often has but 1024.
 OPEN_SCENES = 200
-RENDERED_APERTURE = (0.01, 0.06)  # of the crop's side: what photos that have no focal stack are refocused with
 
 
 class Example(NamedTuple):
@@ -34,6 +34,8 @@ class Example(NamedTuple):
     real : tensor
         (), bool: whether `target` was seen by a camera; else it is still to be rendered from the disparity. Where the
         views of a light field are to be averaged, `target` is NaN until that is done (`feeding`).
+    front : tensor
+        (1, c, c): 1 where the thing in front is, 0 elsewhere, by a mask; NaN where there is none.
     """
 
     photo: torch.Tensor
@@ -41,6 +43,7 @@ class Example(NamedTuple):
     sigma: torch.Tensor
     disparity: torch.Tensor
     real: torch.Tensor
+    front: torch.Tensor
 
 
 def digest(scenes: Sequence[Scene]) -> str:
@@ -52,6 +55,7 @@ def digest(scenes: Sequence[Scene]) -> str:
         middle = photo.shape[0] // 2
         mixed.update(repr(stack.shape).encode() + photo[middle].tobytes() + stack[:, middle].tobytes())
         mixed.update(scene.disparity()[middle].tobytes())
+        mixed.update(scene.mask()[middle].tobytes() if scene.kind == "mask" else b"")
     return mixed.hexdigest()
 
 
@@ -138,8 +142,13 @@ class Crops(Dataset[Example]):
             target,
             torch.tensor([visit.focus, visit.aperture], dtype=torch.float32),
             _known(_turned(disparity[place], visit.mirrored), self.crop),
-            torch.tensor(visit.level >= 0),
+            torch.tensor(visit.level >= 0 or visit.scene.kind == "mask"),
+            _front(visit.scene, place, self.crop, mirrored=visit.mirrored),
         )
+
+    def visited(self) -> list[Scene]:
+        """Return the scenes, each as often as an epoch visits it."""
+        return [self.pairs[number][0] for number in self.visits]
 
     def visit(self, index: int) -> Visit:
         """Return what is taken at an absolute index; no pixel is read."""
@@ -153,7 +162,9 @@ class Crops(Dataset[Example]):
         left = int(random.integers(width - side + 1))
         mirrored = bool(random.integers(2))
         if level < 0:
-            focus, aperture = random.uniform(-1, 1), self.crop * float(random.uniform(*RENDERED_APERTURE))
+            focus, aperture = random.uniform(-1, 1), self.crop * float(random.uniform(*APERTURE))
+            if scene.kind == "mask":  # nothing to render a target from: at aperture 0 the photo is its own
+                aperture = 0.0
         else:
             focus, aperture = scene.focus[level], scene.lens_aperture * self.crop / side
         look, averaged = look_of(random, self.jitter), False
@@ -182,6 +193,7 @@ def centre_crops(pairs: Sequence[Pair], crop: int, *, whole: bool = False) -> Ex
             torch.tensor([focus, aperture], dtype=torch.float32),
             _known(disparity[place], crop),
             torch.tensor(scene.kind != "rgbd"),
+            _front(scene, place, crop),
         )
         made.append(example)
     return Example(*map(torch.stack, zip(*made, strict=True)))
@@ -202,6 +214,14 @@ def _known(disparity: NDArray[np.float16], side: int) -> torch.Tensor:
     """Resize a disparity (a, a), NaN where unknown, to (1, side, side); nothing is mixed over edges."""
     known = torch.from_numpy(np.array(disparity, np.float32))[None, None]
     return F.interpolate(known, size=(side, side), mode="nearest-exact")[0]
+
+
+def _front(scene: Scene, place: tuple[slice, slice], side: int, *, mirrored: bool = False) -> torch.Tensor:
+    """Return where in a square of a scene the thing in front is: (1, side, side), NaN where no mask tells."""
+    if scene.kind != "mask":
+        return torch.full((1, side, side), torch.nan)
+    mask = torch.from_numpy(np.array(_turned(scene.mask()[place], mirrored), np.float32))[None]
+    return resized(mask, side).round()
 
 
 def _turned(pixels: NDArray[Any], mirrored: bool) -> NDArray[Any]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch.utils.data import DataLoader
 
+from refocal.learning.composites import Composites
 from refocal.learning.config import TrainConfig
 from refocal.learning.dataset import Crops, Example
 from refocal.learning.on_the_fly import Cut, LightFields
@@ -39,7 +40,15 @@ class Feed:
         self.source: Rendered | None = None
         if self.drawn:  # the photos of the training scenes are its textures
             textures = textures_of(crops.scenes, seed=config.seed, device=device)
-            self.source = Rendered(textures, crop=config.crop, seed=config.seed, refocused=config.losses.look)
+            composites = Composites(crops.visited(), device) if config.composites else None
+            self.source = Rendered(
+                textures,
+                crop=config.crop,
+                seed=config.seed,
+                refocused=config.losses.look,
+                composites=composites,
+                share=config.composites,
+            )
         averaged = [scene for scene in crops.scenes if scene.kind == "light_field"] if crops.on_the_fly else []
         self.numbers = {scene: number for number, scene in enumerate(averaged)}
         self.fields = LightFields(averaged, device) if averaged else None

@@ -11,7 +11,15 @@ from torch import Tensor, nn
 from refocal.learning.checkpoints import Run, start_from
 from refocal.learning.config import LossConfig, TrainConfig
 from refocal.learning.dataset import Example
-from refocal.learning.losses import disparity_error, dissimilarity, l1, lsgan_discriminator, lsgan_generator, perceptual
+from refocal.learning.losses import (
+    disparity_error,
+    dissimilarity,
+    l1,
+    lsgan_discriminator,
+    lsgan_generator,
+    order_error,
+    perceptual,
+)
 from refocal.learning.networks.generator import build_generator
 from refocal.learning.networks.lens import Lens
 from refocal.learning.networks.patchgan import PatchGAN
@@ -38,10 +46,10 @@ def build_run(config: TrainConfig, device: torch.device, aperture_scale: float =
     if config.epochs + config.epochs_decay < 1:
         raise ValueError("epochs + epochs_decay = 0: at least one epoch is needed to train")
     weights = config.losses
-    looked_at = weights.disparity if config.network == "lens" else 0.0
+    looked_at = weights.disparity + weights.order if config.network == "lens" else 0.0
     if not (weights.look or looked_at):
         raise ValueError(
-            "losses adversarial, perceptual, l1 and ssim (and disparity, of the network lens) all have weight 0: "
+            "losses adversarial, perceptual, l1, ssim (of the network lens disparity and order too) all have weight 0: "
             "one must be above 0"
         )
     generator = build_generator(config.network, config.unet, config.lens, aperture_scale)
@@ -95,13 +103,10 @@ def gan_step(run: Run, config: TrainConfig, sigma_scale: Tensor) -> Step:
         target = (batch.target * 2 - 1).to(memory_format=layout)
         if isinstance(run.generator, Lens) and weights.look:
             target = _rendered(run.generator, photo, target, sigma, batch)
-        losses: dict[str, Tensor] = {}
         with cast:
             fake, disparity = generate(photo, sigma, batch.disparity)
             fake = fake.float()
-        if disparity is not None and weights.disparity:
-            losses["disparity"] = disparity_error(disparity, batch.disparity, ~batch.real)
-
+        losses = {} if disparity is None else _depth_losses(disparity, batch, weights)
         if weights.adversarial:
             run.discriminator.requires_grad_(True)
             with cast:
@@ -158,6 +163,16 @@ def _weighted_sum(losses: Mapping[str, Tensor], weights: LossConfig) -> Tensor:
     return torch.stack(
         [getattr(weights, name) * loss for name, loss in losses.items() if name != "discriminator"]
     ).sum()
+
+
+def _depth_losses(disparity: Tensor, batch: Example, weights: LossConfig) -> dict[str, Tensor]:
+    """Return the losses of the disparity that a lens generator found, those whose weights are above 0."""
+    losses = {}
+    if weights.disparity:
+        losses["disparity"] = disparity_error(disparity, batch.disparity, ~batch.real)
+    if weights.order:
+        losses["order"] = order_error(disparity, batch.front)
+    return losses
 
 
 class _Generate(nn.Module):

@@ -7,6 +7,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 SCALES = 4  # at which the gradients of a disparity are compared
+MARGIN = 0.35  # by which what stands in front is nearer than what is behind it, in units of focus
+WINDOW = 0.14  # side of the windows that both are compared in, as a share of the picture's height
+STANDING = 0.8  # of a thing's height: below, it may stand on ground that is as near
+ROUGH = 0.1  # weight of the disparity's deviation from its mean within a thing
 FLAT = 0.1  # deviation of a disparity, in units of focus, that counts as hardly any
 
 
@@ -97,6 +101,41 @@ def disparity_error(disparity: Tensor, wanted: Tensor, relative: Tensor) -> Tens
         right = _mean_where((apart[..., 1:] - apart[..., :-1]).abs(), both[..., 1:] & both[..., :-1])
         total = total + 0.25 * (down + right)
     return total
+
+
+def order_error(disparity: Tensor, front: Tensor) -> Tensor:
+    """How far a disparity is from putting the thing in a mask before what is around it, along the mask's edge.
+
+    In windows that hold 15 to 85 % of the thing the mean disparity within the mask shall be `MARGIN` above that outside
+    (a hinge), and the disparity within it near its own mean. Rows in the lowest fifth of the thing don't count.
+
+    Parameters
+    ----------
+    disparity : tensor
+        (N, 1, H, W) in units of focus.
+    front : tensor
+        (N, 1, H, W): 1 in the mask, 0 outside; NaN where there is none, which counts for nothing.
+    """
+    known = front.isfinite().to(disparity.dtype)
+    inside = front.nan_to_num().to(disparity.dtype)
+    outside = known - inside
+    radius = max(1, round(WINDOW * disparity.shape[-2] / 2))
+
+    def mean(values: Tensor) -> Tensor:  # over a window; pixels beyond the border count as zeros
+        return F.avg_pool2d(values, 2 * radius + 1, stride=1, padding=radius)
+
+    share, around = mean(inside), mean(outside)
+    within = mean(disparity * inside) / share.clamp(min=1e-3)
+    behind = mean(disparity * outside) / around.clamp(min=1e-3)
+    rows = torch.arange(disparity.shape[-2], device=disparity.device)[:, None]
+    filled = inside.amax(3, keepdim=True) > 0  # (N, 1, H, 1)
+    top = torch.where(filled, rows, disparity.shape[-2]).amin(2, keepdim=True)
+    bottom = torch.where(filled, rows, -1).amax(2, keepdim=True)
+    counts = rows <= top + STANDING * (bottom - top)
+    share = share / (share + around).clamp(min=1e-3)
+    edge = (share > 0.15) & (share < 0.85) & (known > 0) & counts
+    hinge = F.relu(MARGIN - (within - behind))
+    return _mean_where(hinge, edge) + ROUGH * _mean_where((disparity - within).abs(), inside * counts)
 
 
 def _standard(disparity: Tensor, known: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ def about(crops: Crops, config: TrainConfig, run: Run) -> dict[str, Any]:
     score on the validation scenes.
     """
     scenes, kept = crops.scenes, run.kept
-    lenses = [scene for scene in scenes if scene.kind != "rgbd"] or scenes
+    lenses = [scene for scene in scenes if scene.focus] or scenes
     apertures = [scene.lens_aperture for scene in lenses]
     fractions = [scene.lens_aperture / max(scene.photo().shape) for scene in lenses]
     return {
@@ -35,6 +35,7 @@ def about(crops: Crops, config: TrainConfig, run: Run) -> dict[str, Any]:
             "source": digest(scenes),
             "images": run.step * config.batch,
             "rendered": config.rendered,
+            **({"composites": config.composites} if config.composites else {}),
             **({"on_the_fly": config.on_the_fly} if config.on_the_fly else {}),
         },
         "training": {

@@ -4,15 +4,10 @@ A scene is a stack of surfaces, each with a matte and with part of a photograph 
 pinhole sees of it; refocused it is the average of the views of a light field's grid, each with its own occlusion, in
 linear light: what lies behind an edge shows as it does in a real camera.
 
-Notation: L layers from the farthest to the nearest, N examples, c the crop's side, S that of the canvas, which has a
-margin around the crop; F focus, A aperture, g disparity in units of focus. A point seen by a view at t in [-1, 1] of
-the pupil's radius, shifted by the focus, lies t A (g - F) / 4 pixels off its place in the photo: over the pupil that is
-the blur A (g - F) / 2.
+Notation as in `layers`.
 """
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -20,10 +15,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from refocal.learning.camera import taken, toned
-from refocal.learning.dataset import RENDERED_APERTURE, Example
+from refocal.learning.composites import Composites
+from refocal.learning.dataset import Example
+from refocal.learning.layers import APERTURE, Layers, margin_of, pinhole, refocus
 from refocal.learning.networks.renderer import to_linear, to_srgb
 from refocal.learning.sampling import RENDERED
-from refocal.learning.shapes import LIMIT, Place, bump, canvas, height, matte
+from refocal.learning.shapes import Place, bump, canvas, height, matte
 from refocal.learning.visit import resized
 from refocal.optics.scenes import Scene
 
@@ -31,27 +28,7 @@ MOST, SIDE = 400, 512  # photographs held as textures, and their short side at m
 LAYERS = (3, 9)  # of a scene, background included: from, up to but without
 GRIDS = (5, 7, 9)  # views in a row
 STEP = 1.6  # px between the views of a point, at most: further apart they would be seen one by one
-APPROACHES = 3  # to the point of a surface that a view sees: each leaves about a tenth of the error
 SLACK = 0.35  # by how much of a range of focus of 2 each end of a scene may fall short
-
-
-@dataclass(frozen=True)
-class Layers:
-    """N drawn scenes.
-
-    Attributes
-    ----------
-    light : Tensor
-        (L, N, 4, S, S): linear light times coverage, and coverage; the farthest covers everything.
-    surfaces : Tensor
-        (L, N, 6), see `shapes`.
-    disparity : Tensor
-        (N, 1, c, c): of the nearest surface that covers half of a pixel or more.
-    """
-
-    light: Tensor
-    surfaces: Tensor
-    disparity: Tensor
 
 
 class Rendered:
@@ -67,20 +44,43 @@ class Rendered:
         Not negative.
     refocused : bool
         Whether targets are rendered; else they are the photo, for a training that does not look at them.
+    composites : Composites, optional
+        Where cut-outs before photos of known disparity come from.
+    share : float
+        Of the examples that are such composites.
     """
 
-    def __init__(self, textures: Sequence[Tensor], *, crop: int, seed: int, refocused: bool = True) -> None:
+    def __init__(
+        self,
+        textures: Sequence[Tensor],
+        *,
+        crop: int,
+        seed: int,
+        refocused: bool = True,
+        composites: Composites | None = None,
+        share: float = 0,
+    ) -> None:
         if not textures:
             raise ValueError("textures: the rendered source needs at least one photograph, got none")
         self.textures, self.crop, self.seed, self.refocused = list(textures), crop, seed, refocused
+        self.composites, self.share = composites, share
 
     def batch(self, step: int, count: int) -> Example:
         """Return the `count` examples of a step."""
         random = np.random.default_rng([self.seed, RENDERED, step])
-        layers = draw(random, self.textures, count, self.crop)
-        device = layers.light.device
+        composed = round(self.share * count) if self.composites is not None else 0
+        made = []
+        if self.composites is not None and composed:
+            made.append(self._example(random, self.composites.draw(random, composed, self.crop)))
+        if count > composed:
+            made.append(self._example(random, draw(random, self.textures, count - composed, self.crop)))
+        return Example(*map(torch.cat, zip(*made, strict=True)))
+
+    def _example(self, random: np.random.Generator, layers: Layers) -> Example:
+        """Take the photos of scenes, and refocus them."""
+        device, count = layers.light.device, len(layers.disparity)
         views = int(random.choice(GRIDS))
-        low, high = (self.crop * share for share in RENDERED_APERTURE)
+        low, high = (self.crop * share for share in APERTURE)
         aperture = random.uniform(low, max(low, min(high, STEP * (views - 1))), count)
         # half of the photos are focused on something that is there
         seen = layers.disparity.flatten(1)[range(count), random.integers(self.crop**2, size=count)].cpu().numpy()
@@ -89,7 +89,8 @@ class Rendered:
         photo = to_srgb(pinhole(layers, self.crop))
         target = to_srgb(refocus(layers, sigma, self.crop, views)) if self.refocused else photo
         photo, target = toned(random, [photo, target])
-        return Example(taken(random, photo), target, sigma, layers.disparity, torch.ones_like(sigma[:, 0]).bool())
+        real, front = torch.ones_like(sigma[:, 0]).bool(), torch.full_like(layers.disparity, torch.nan)
+        return Example(taken(random, photo), target, sigma, layers.disparity, real, front)
 
 
 def textures_of(scenes: Sequence[Scene], *, seed: int, device: torch.device) -> list[Tensor]:
@@ -106,11 +107,6 @@ def _texture(scene: Scene) -> Tensor:
     size = [round(side * scale) for side in photo.shape[1:]]
     small = F.interpolate(photo[None].float(), size=size, mode="bilinear", antialias=True)[0]
     return small.round().clamp(0, 255).byte()
-
-
-def margin_of(crop: int) -> int:
-    """Return the pixels around a crop that its views reach into: t A (g - F) / 4 at its largest."""
-    return math.ceil(RENDERED_APERTURE[1] * crop * (1 + LIMIT) / 4) + 1
 
 
 def draw(random: np.random.Generator, textures: Sequence[Tensor], count: int, crop: int) -> Layers:
@@ -196,54 +192,3 @@ def _picture(random: np.random.Generator, textures: Sequence[Tensor], x: Tensor,
     gain = torch.tensor(np.exp(random.normal(0, 0.2, (3, 1, 1))), dtype=torch.float32).to(x.device)
     across, down = random.normal(0, 0.25, 2)
     return (to_linear(part) * gain * torch.exp(float(across) * x + float(down) * y)).clamp(0, 1)
-
-
-def pinhole(layers: Layers, crop: int) -> Tensor:
-    """Return the photo with everything in focus: linear light (N, 3, c, c)."""
-    margin = (layers.light.shape[-1] - crop) // 2
-    return _composite(layers.light[..., margin : margin + crop, margin : margin + crop])
-
-
-def refocus(layers: Layers, sigma: Tensor, crop: int, views: int) -> Tensor:
-    """Return the average of a round grid of `views` x `views` views, focused: linear light (N, 3, c, c).
-
-    `sigma` (N, 2) is focus and aperture in pixels of the photo.
-    """
-    made = [_view(layers, sigma, crop, right, down) for down, right in pupil(views)]
-    return torch.stack(made).mean(0)
-
-
-def pupil(views: int) -> list[tuple[float, float]]:
-    """Return where the views of a grid lie in the pupil, down and right in [-1, 1]: those that a round one fills.
-
-    Each view is a piece of the pupil: the outer ones end at its rim.
-    """
-    middle = (views - 1) / 2
-    places = [(row - middle, column - middle) for row in range(views) for column in range(views)]
-    return [(2 * down / views, 2 * right / views) for down, right in places if math.hypot(down, right) <= views / 2]
-
-
-def _view(layers: Layers, sigma: Tensor, crop: int, right: float, down: float) -> Tensor:
-    """Return one view, shifted by the focus.
-
-    For each point of it and each surface the point x of the photo with x + shift (g(x) - F) = point is looked for.
-    """
-    number, count, _, side, _ = layers.light.shape
-    x, y = canvas(crop, 0, layers.light.device)
-    focus, aperture = sigma[:, 0, None, None], sigma[:, 1, None, None]
-    shift = aperture / 4 * (2 / crop)
-    u, v = x.expand(number, count, -1, -1), y.expand(number, count, -1, -1)
-    for _ in range(APPROACHES):
-        away = shift * (height(layers.surfaces, u, v) - focus)
-        u, v = x - right * away, y - down * away
-    places = (torch.stack([u, v], -1) * (crop / side)).flatten(0, 1)
-    seen = F.grid_sample(layers.light.flatten(0, 1), places, padding_mode="border", align_corners=False)
-    return _composite(seen.reshape(number, count, *seen.shape[1:]))
-
-
-def _composite(light: Tensor) -> Tensor:
-    """Lay layers (L, N, 4, H, W), the farthest first, over each other: (N, 3, H, W)."""
-    made = light[0, :, :3]
-    for layer in light[1:]:
-        made = made * (1 - layer[:, 3:]) + layer[:, :3]
-    return made

@@ -21,7 +21,7 @@ def trained_pairs(scenes: Sequence[Scene], split: str) -> list[Pair]:
 
 
 def _levels(scene: Scene) -> list[int]:
-    if scene.kind == "rgbd":
+    if not scene.focus:
         return [-1]
     return [level for level, trained in enumerate(scene.trained) if trained]
 

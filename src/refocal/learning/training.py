@@ -102,9 +102,7 @@ def train(
     )
     feed = Feed(crops, config, device)
     looks = looks_of(scenes, config.crop, whole=config.zoom is not None, lens=config.network == "lens")
-    scale = float(
-        np.median([scene.lens_aperture for scene in crops.scenes if scene.kind != "rgbd"] or [config.crop / 32])
-    )
+    scale = float(np.median([scene.lens_aperture for scene in crops.scenes if scene.focus] or [config.crop / 32]))
     run = build_run(config, device, scale)
     folder = Path(checkpoint_dir)
     mark = fingerprint({key: value for key, value in asdict(config).items() if key not in NO_EFFECT}, scenes)
@@ -170,7 +168,7 @@ def _look(run: Run, config: TrainConfig, looks: Looks, sigma_scale: Tensor, hook
     found, made = look(run.average, looks, sigma_scale)
     for name, value in found.items():
         _record(run, hooks, f"validation/{name}", value)
-    best = judged(found, config.losses.look)
+    best = judged(found, config.losses)
     if best is not None:
         run.keep(*best)
     if hooks.log_image and made is not None and looks.trained is not None:

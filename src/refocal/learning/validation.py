@@ -8,8 +8,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from refocal.learning.config import LossConfig
 from refocal.learning.dataset import Example, centre_crops
-from refocal.learning.losses import disparity_error
+from refocal.learning.losses import disparity_error, order_error
 from refocal.learning.networks.lens import Lens
 from refocal.learning.sampling import Pair, check_sizes, trained_pairs
 from refocal.optics.scenes import Scene
@@ -66,7 +67,7 @@ def look(generator: nn.Module, looks: Looks, sigma_scale: Tensor) -> tuple[dict[
     """Return scores, and the pictures (N, 3, c, c) of the crops of trained levels in float32 on the CPU.
 
     Scores are the means over the crops: "l1" and "psnr" (dB, data range 1) of refocused pictures, "psnr_between" at the
-    levels between, and "disparity", the loss of that name. What there are no crops for is left out.
+    levels between, and "disparity" and "order", the losses of these names. What there are no crops for is left out.
     """
     found: dict[str, float] = {}
     made = None
@@ -81,17 +82,26 @@ def look(generator: nn.Module, looks: Looks, sigma_scale: Tensor) -> tuple[dict[
             [generator.analyse(photo.to(sigma_scale.device) * 2 - 1).float().cpu() for photo in parts]
         )
         found["disparity"] = float(disparity_error(disparity, looks.known.disparity, ~looks.known.real))
+        if looks.known.front.isfinite().any():
+            found["order"] = float(order_error(disparity, looks.known.front))
     return found, made
 
 
-def judged(found: Mapping[str, float], pictures: bool) -> tuple[str, float] | None:
+def judged(found: Mapping[str, float], losses: LossConfig) -> tuple[str, float] | None:
     """Return the score that the best generator is chosen by, larger is better, with its name; None: there is none.
 
-    It is psnr, or where `pictures` are not trained but the disparity alone, the negative loss of that; else the other.
+    It is psnr; or where no loss looks at refocused pictures, the negative sum of the losses of the disparity, weighted
+    as they are trained ("depth"); or whichever of both there is.
     """
-    for name in ("psnr", "disparity") if pictures else ("disparity", "psnr"):
-        if name in found:
-            return name, found[name] if name == "psnr" else -found[name]
+    parts = {name: getattr(losses, name) or 1.0 for name in ("disparity", "order") if name in found}
+    if "order" in parts and not losses.order:
+        del parts["order"]
+    scores = {"psnr": found.get("psnr")}
+    scores["depth"] = -sum(weight * found[name] for name, weight in parts.items()) if parts else None
+    for name in ("psnr", "depth") if losses.look else ("depth", "psnr"):
+        score = scores[name]
+        if score is not None:
+            return name, score
     return None
 
 

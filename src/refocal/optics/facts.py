@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 VERSION = 1
-Kind = Literal["light_field", "focal_stack", "rgbd"]
+Kind = Literal["light_field", "focal_stack", "rgbd", "mask"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
+WITHOUT_STACK = ("rgbd", "mask")  # kinds that have a photo and what is known of its depth, and no focal stack
 
 
 def read_facts(path: Path) -> dict[str, Any]:
@@ -29,8 +30,8 @@ def check_facts(facts: Mapping[str, Any], where: str) -> None:
         raise ValueError(f"{where} is damaged: {type(error).__name__} {error}") from None
     if facts.get("kind", KINDS[0]) not in KINDS:
         raise ValueError(f"{where}: kind must be one of {', '.join(KINDS)}, got {facts['kind']!r}")
-    if not focus and facts.get("kind") == "rgbd":
-        pass  # photo and disparity alone
+    if not focus and facts.get("kind") in WITHOUT_STACK:
+        pass
     elif not focus or focus != sorted(set(focus)) or not -1 <= focus[0] <= focus[-1] <= 1:
         raise ValueError(f"{where}: focus levels must rise within [-1, 1], got {focus}")
     if len(trained) != len(focus):

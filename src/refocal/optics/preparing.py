@@ -14,7 +14,7 @@ from refocal.optics.arrays import Views
 from refocal.optics.bracket import fit_aperture, fuse_bracket
 from refocal.optics.focus import find_range, plane_sweep
 from refocal.optics.lightfield import OPTIONS_FILE, LightField, read_options
-from refocal.optics.rgbd import prepare_pair
+from refocal.optics.rgbd import prepare_mask, prepare_pair
 from refocal.optics.scenes import write_scene
 from refocal.optics.shiftadd import focal_stack, pupil_mask
 from refocal.optics.slopes import FocusRange, aperture_of
@@ -69,9 +69,10 @@ def prepare_scene(source: Source, root: Path, recipe: Recipe) -> Path:
         return prepare_light_field(source, root, recipe)
     if source.kind == "focal_stack":
         return prepare_stack(source, root, recipe)
-    image, disparity = source.files
+    image, other = source.files
+    prepare = prepare_mask if source.kind == "mask" else prepare_pair
     told = f"{source.path.name}/{image.stem}"
-    return prepare_pair(image, disparity, root, source.name, group=source.group or source.name, source=told)
+    return prepare(image, other, root, source.name, group=source.group or source.name, source=told)
 
 
 def prepare_stack(source: Source, root: Path, recipe: Recipe) -> Path:

@@ -1,8 +1,10 @@
-"""Photos with their disparity, as depth cameras, stereo and phones give them: prepared without a focal stack.
+"""Photos with their disparity, or with the mask of what stands in front: prepared without a focal stack.
 
     FOLDER/image/ID.jpg  disparity/ID.png     8 or 16 bit, 0 = unknown, larger = nearer, each on a scale of its own
+    FOLDER/image/ID.jpg  mask/ID.png          white = the thing in front; grey counts from the middle on
 
-What they are refocused to is rendered while training.
+What the former are refocused to is rendered while training. The latter tell an order: the thing is nearer than what is
+behind it.
 """
 
 from pathlib import Path
@@ -15,32 +17,33 @@ from refocal.optics.readers import PICTURES
 from refocal.optics.scenes import write_scene
 from refocal.photo.images import read_image
 
-IMAGE, DISPARITY = "image", "disparity"
+IMAGE, DISPARITY, MASK = "image", "disparity", "mask"
 EDGE = 1  # percent of the known disparities beyond the ends of the focus range
 LEAST = 0.05  # share of a photo whose disparity must be known
+MASKED = (0.002, 0.98)  # share of a photo that may stand in front
 
 
-def list_pairs(folder: Path) -> dict[str, tuple[Path, Path]]:
-    """Return photo and disparity by their common name, sorted.
+def list_pairs(folder: Path, other: str = DISPARITY) -> dict[str, tuple[Path, Path]]:
+    """Return photo and disparity, or photo and mask, by their common name, sorted.
 
     Raises
     ------
     ValueError
-        One line: a folder that is missing or empty, a photo without disparity or the other way round.
+        One line: a folder that is missing or empty, a photo without the other file or the other way round.
     """
     found = []
-    for part in (IMAGE, DISPARITY):
+    for part in (IMAGE, other):
         if not (folder / part).is_dir():
-            raise ValueError(f"{folder} must have the folders {IMAGE} and {DISPARITY}; {part} is missing")
+            raise ValueError(f"{folder} must have the folders {IMAGE} and {other}; {part} is missing")
         files = sorted((folder / part).iterdir())
         found.append({file.stem: file for file in files if file.suffix.lower() in PICTURES})
-    images, disparities = found
+    images, others = found
     if not images:
         raise ValueError(f"{folder / IMAGE} holds no picture ({', '.join(sorted(PICTURES))})")
-    for name in sorted(images.keys() ^ disparities.keys()):
-        missing = DISPARITY if name in images else IMAGE
+    for name in sorted(images.keys() ^ others.keys()):
+        missing = other if name in images else IMAGE
         raise ValueError(f"{folder}: {name} has no file in {missing}")
-    return {name: (images[name], disparities[name]) for name in images}
+    return {name: (images[name], others[name]) for name in images}
 
 
 def prepare_pair(image: Path, disparity: Path, root: Path, name: str, *, group: str, source: str) -> Path:
@@ -53,13 +56,7 @@ def prepare_pair(image: Path, disparity: Path, root: Path, name: str, *, group: 
     ValueError
         One line: a file that cannot be read, sizes that differ, a disparity that is flat or hardly known.
     """
-    photo = _eight_bit(read_image(image).pixels)
-    values = read_image(disparity).pixels
-    values = values[..., 0] if values.ndim == 3 else values
-    if values.shape != photo.shape[:2]:
-        raise ValueError(
-            f"{disparity} is {values.shape[1]} x {values.shape[0]}, its photo {photo.shape[1]} x {photo.shape[0]}"
-        )
+    photo, values = _read(image, disparity)
     known = values > 0
     if known.mean() < LEAST:
         raise ValueError(
@@ -84,6 +81,49 @@ def prepare_pair(image: Path, disparity: Path, root: Path, name: str, *, group: 
         source=source,
         kind="rgbd",
     )
+
+
+def prepare_mask(image: Path, mask: Path, root: Path, name: str, *, group: str, source: str) -> Path:
+    """Write a photo and the mask of what stands in front as a scene, whole or not at all.
+
+    Raises
+    ------
+    ValueError
+        One line: a file that cannot be read, sizes that differ, a mask of nothing or of almost all.
+    """
+    photo, values = _read(image, mask)
+    inside = values > (0.5 if values.dtype.kind == "f" else np.iinfo(values.dtype).max // 2)
+    if not MASKED[0] <= inside.mean() <= MASKED[1]:
+        raise ValueError(
+            f"{mask}: {inside.mean():.1%} of the photo stand in front, {MASKED[0]:.1%} to {MASKED[1]:.0%} can be used"
+        )
+    return write_scene(
+        root,
+        name,
+        photo=photo,
+        stack=np.empty((0, *photo.shape), np.uint8),
+        disparity=np.full(photo.shape[:2], np.nan, np.float16),
+        focus=(),
+        trained=(),
+        aperture=1.0,
+        slope_range=(-1.0, 1.0),
+        grid=(1, 1),
+        group=group,
+        source=source,
+        kind="mask",
+        mask=inside,
+    )
+
+
+def _read(image: Path, other: Path) -> tuple[NDArray[np.uint8], NDArray[Any]]:
+    """Return a photo (H, W, 3) and the picture (H, W) that belongs to it; ValueError where their sizes differ."""
+    photo, values = _eight_bit(read_image(image).pixels), read_image(other).pixels
+    values = values[..., 0] if values.ndim == 3 else values
+    if values.shape != photo.shape[:2]:
+        raise ValueError(
+            f"{other} is {values.shape[1]} x {values.shape[0]}, its photo {photo.shape[1]} x {photo.shape[0]}"
+        )
+    return photo, values
 
 
 def _eight_bit(pixels: NDArray[Any]) -> NDArray[np.uint8]:

@@ -8,6 +8,7 @@
         stack.npy       uint8 (K, H, W, 3): focused at each of the K levels, rising
         disparity.npy   float16 (H, W): of the photo, in focus units (-1 farthest, +1 nearest), NaN where unknown
         views.npy       uint8 (P, H, W, 3), where they were kept: the P views that the stack is the mean of, sRGB
+        mask.npy        uint8 (H, W), of the kind "mask": 1 where the thing in front is, 0 elsewhere
 
 Arrays are opened memory-mapped, so that crops of thousands of scenes cost no memory. A scene is written into a hidden
 directory beside its place and renamed: one that is there is whole.
@@ -27,7 +28,7 @@ from refocal.optics.arrays import Views, mapped, write_views
 from refocal.optics.facts import KINDS, VERSION, Kind, as_json, check_facts, read_facts, read_json
 
 MANIFEST, SCENE = "manifest.json", "scene.json"
-PHOTO, STACK, DISPARITY, VIEWS = "photo.npy", "stack.npy", "disparity.npy", "views.npy"
+PHOTO, STACK, DISPARITY, VIEWS, MASK = "photo.npy", "stack.npy", "disparity.npy", "views.npy", "mask.npy"
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
@@ -52,7 +53,8 @@ class Scene:
     grid
         (U, V): how many views it was made of.
     kind
-        What it was made of. "rgbd", a photo and its disparity, has no focal stack: K is 0.
+        What it was made of. "rgbd", a photo and its disparity, and "mask", a photo and the mask of what stands in
+        front, have no focal stack: K is 0. The disparity of a "mask" is unknown everywhere.
     places, linear
         P of (u, v), none where no views were kept, and whether the stack is their mean in linear light.
     """
@@ -82,6 +84,10 @@ class Scene:
     def disparity(self) -> NDArray[np.float16]:
         """Return the photo's disparity in focus units, float16 (H, W), memory-mapped; larger = nearer."""
         return mapped(self.path / DISPARITY, "float16", (None, None))
+
+    def mask(self) -> NDArray[np.uint8]:
+        """Return the mask of what stands in front, of the kind "mask", uint8 (H, W), memory-mapped."""
+        return mapped(self.path / MASK, "uint8", (None, None))
 
     def views(self) -> NDArray[np.uint8]:
         """Return the views that the stack is the mean of, uint8 (P, H, W, 3) sRGB, memory-mapped, p at `places[p]`.
@@ -134,6 +140,7 @@ def write_scene(
     source: str = "",
     kind: Kind = "light_field",
     views: Views | None = None,
+    mask: NDArray[np.bool_] | None = None,
     about: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write one scene, whole or not at all; see `Scene`. No `group`: one of its own. `about`: further provenance.
@@ -162,7 +169,7 @@ def write_scene(
     for file, pixels, shape in ((PHOTO, photo, (*photo.shape[:2], 3)), (STACK, stack, (len(levels), *photo.shape))):
         if pixels.shape != shape or pixels.dtype != np.uint8:
             raise ValueError(f"scene {name}: {file} must be uint8 {shape}, got {pixels.dtype} {pixels.shape}")
-    if disparity.shape != photo.shape[:2] or np.isinf(disparity).any() or np.isnan(disparity).all():
+    if disparity.shape != photo.shape[:2] or np.isinf(disparity).any() or (mask is None and np.isnan(disparity).all()):
         raise ValueError(f"scene {name}: disparity must be finite or NaN, {photo.shape[:2]}, got {disparity.shape}")
     target = Path(root) / name
     beside = target.with_name(f".{name}.partial")
@@ -173,6 +180,8 @@ def write_scene(
     np.save(beside / DISPARITY, disparity.astype(np.float16))
     if views is not None:
         write_views(beside / VIEWS, views, photo.shape)
+    if mask is not None:
+        np.save(beside / MASK, mask.astype(np.uint8))
     (beside / SCENE).write_text(as_json(facts), encoding="utf-8")
     shutil.rmtree(target, ignore_errors=True)
     return beside.rename(target)
@@ -233,6 +242,7 @@ def _read_scene(path: Path, split: Split) -> Scene:
     scene = Scene(path=path, name=path.name, split=split, **known)
     sizes = {scene.photo().shape[:2], scene.stack().shape[1:3], scene.disparity().shape}
     sizes |= {scene.views().shape[1:3]} if scene.places else set()
+    sizes |= {scene.mask().shape} if scene.kind == "mask" else set()
     if len(sizes) > 1:
         raise ValueError(f"{path} is damaged: its {PHOTO}, {STACK}, {DISPARITY}, … differ in size: {sorted(sizes)}")
     return scene

@@ -1,10 +1,11 @@
-"""What lies in a folder of data: light fields, collections of focal stacks, collections of photos with disparity.
+"""What lies in a folder of data: light fields, collections of focal stacks, of photos with disparity or with masks.
 
 data/ROOM/            views                      -> one scene, a light field
 data/LYTRO/           7__refocus_00.jpg …, or lightfield.toml with kind = "focal_stack" and other names that count on
                       -> a scene for each name before the number of the slice, which rises from near to far
 data/KINECT/          image/ID.jpg, disparity/ID.png                              -> a scene for each pair
 data/PAIR/            image.jpg, disparity.png                                    -> a scene
+data/CUTOUTS/         image/ID.jpg, mask/ID.png                                   -> a scene for each photo and mask
 """
 
 import re
@@ -15,7 +16,7 @@ from pathlib import Path
 from refocal.optics.facts import Kind
 from refocal.optics.lightfield import READER, list_light_fields, read_options
 from refocal.optics.readers import PICTURES
-from refocal.optics.rgbd import DISPARITY, IMAGE, list_pairs
+from refocal.optics.rgbd import DISPARITY, IMAGE, MASK, list_pairs
 
 # 7__refocus_00, focus-3, slice12, 0001: what word there is tells that it is a slice, and no view of a light field.
 SLICE = re.compile(r"^(?P<scene>.*?)(?P<word>[_-]*(?:(?:re)?focus(?:ed)?|slice))?[_-]?(?P<slice>\d+)$", re.IGNORECASE)
@@ -35,7 +36,8 @@ class Source:
     path
         The light field; or the folder of the collection.
     files
-        Of a pair: photo, disparity; of a focal stack: the slices from near to far; of a light field: none are named.
+        Of a pair: photo, disparity or mask; of a focal stack: the slices from near to far; of a light field: none are
+        named.
     group
         What it shares with others; None: what the light field's toml says, or nothing.
     """
@@ -71,12 +73,13 @@ def _of(path: Path) -> list[Source]:
     single = _pair(path)
     if single is not None:
         return [Source(path.name, "rgbd", path, single)]
-    if path.is_dir() and (path / IMAGE).is_dir() and (path / DISPARITY).is_dir():
-        pairs = list_pairs(path)
-        return [
-            Source(f"{path.name}_{name}", "rgbd", path, files, f"{path.name}/{number // BLOCK}")
-            for number, (name, files) in enumerate(pairs.items())
-        ]
+    kinds: tuple[tuple[str, Kind], ...] = ((DISPARITY, "rgbd"), (MASK, "mask"))
+    for other, kind in kinds:
+        if path.is_dir() and (path / IMAGE).is_dir() and (path / other).is_dir():
+            return [
+                Source(f"{path.name}_{name}", kind, path, files, f"{path.name}/{number // BLOCK}")
+                for number, (name, files) in enumerate(list_pairs(path, other).items())
+            ]
     if path.is_dir() and _kind(path) == "focal_stack":
         stacks = list_stacks(path)
         names = {stack: f"{path.name}_{stack}" if stack else path.name for stack in stacks}
