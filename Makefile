@@ -1,16 +1,19 @@
-# Every door for developers. Set-up happens by itself and once: a second call finds it done.
+# Every command for developers. Installation happens by itself and once.
 PYTHON ?= python3
 BASE ?= main
+PRESET ?=
 BIN := .venv/bin
 READY := .venv/.ready
+# uv installs the lock in parallel and links files instead of copying them.
+UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 PULLED := .dvc/tmp/pulled
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro serve test browser lint types bench bench-serve format gate release lock
+.PHONY: help setup repro serve test browser docs lint types bench bench-serve format gate release lock
 
-help:  ## this list
+help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 # Debian ships Python without ensurepip: as root its package is installed, otherwise the line to run is printed.
@@ -21,7 +24,9 @@ $(READY): requirements.lock pyproject.toml
 	  test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -y -qq --no-install-recommends python3-venv >/dev/null \
 	  && rm -rf .venv && $(PYTHON) -m venv .venv; } \
 	  || { echo "this Python has no venv module; install it (Debian: apt-get install python3-venv) and run make again"; exit 1; }
-	$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check "$$(grep '^uv==' requirements.lock)"
+	@$(UV) --requirement requirements.lock || { echo "uv could not install; trying pip, which may know another index"; \
+	  $(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements.lock; }
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
@@ -29,37 +34,41 @@ $(PULLED): $(READY) data.dvc $(wildcard models/pretrained/*.dvc)
 	dvc pull --quiet data.dvc $(wildcard models/pretrained/*.dvc)
 	@mkdir -p $(@D) && touch $@
 
-setup: $(READY) $(PULLED)  ## .venv with the locked requirements, the sample data and the released weights
+setup: $(READY) $(PULLED)  ## install into .venv, fetch the sample data and the released weights
 
-repro: $(READY) $(PULLED)  ## run the whole pipeline, print the metrics and where the pictures are
-	dvc repro
-	@python -m refocal.judging.report metrics.json
+repro: $(READY) $(PULLED)  ## run the pipeline, print the metrics; PRESET=NAME runs a preset of presets/
+	$(if $(PRESET),dvc exp run $$(python -m refocal.stages.preset $(PRESET)),dvc repro)
+	@python -m refocal.evaluation.report metrics.json
 	@echo "Pictures: pictures/   curves: dvc plots show   model: models/refocal.onnx"
 
-serve: $(READY) $(PULLED)  ## the page and the API on 127.0.0.1:3000
+serve: $(READY) $(PULLED)  ## serve the page and the API on 127.0.0.1:3000
 	bentoml serve refocal.serving.service:Refocal --host 127.0.0.1 --port 3000
 
-# The tests of the page drive Chromium; where it cannot be had they are skipped.
+# The tests of the page drive Chromium; without it they are skipped.
 browser:
 	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
 	  && apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; } \
 	  || echo "no Chromium (Debian: apt-get install chromium): the tests of the page are skipped"
 
-test: $(READY) browser lint types  ## lint, types and all tests, with coverage
+docs: $(READY)  ## the documentation as a site in site/; a broken link fails
+	mkdocs build --quiet --strict
+	@echo "The site: site/index.html"
+
+test: $(READY) browser lint types  ## run lint, types and all tests, with coverage
 	pytest --numprocesses 2 --cov --cov-report=term
 
-lint: $(READY)  ## ruff: rules and format
+lint: $(READY)  ## check rules and format with ruff
 	ruff check .
 	ruff format --check .
 
-types: $(READY)  ## mypy, strict on src
+types: $(READY)  ## check types with mypy, strict on src
 	mypy
 
-format: $(READY)  ## let ruff format and fix what it can
+format: $(READY)  ## format, and fix what ruff can fix
 	ruff format .
 	ruff check --fix .
 
-bench: $(READY) $(PULLED)  ## every speed of docs/performance.md, beside the alternatives: half an hour
+bench: $(READY) $(PULLED)  ## measure every speed of docs/performance.md: half an hour
 	python benchmarks/shiftadd.py
 	python benchmarks/lightfields.py
 	python benchmarks/training.py
@@ -68,14 +77,14 @@ bench: $(READY) $(PULLED)  ## every speed of docs/performance.md, beside the alt
 	python benchmarks/startup.py
 	python benchmarks/growth.py --out growth.png
 
-bench-serve: $(READY) $(PULLED)  ## load the service: requests a second and latencies beside the bare Refocuser
+bench-serve: $(READY) $(PULLED)  ## load the service: requests per second and latencies beside the bare Refocuser
 	python benchmarks/serving.py
 
-gate: $(READY)  ## compare the metrics with revision BASE (default main); fail on a regression or a stale lock
+gate: $(READY)  ## fail where the metrics are worse than on revision BASE (default main), or dvc.lock is stale
 	python -m refocal.stages.gate --base $(BASE)
 
-release: $(READY)  ## put models/generator.pt into models/pretrained/, in 16 bits
+release: $(READY)  ## write models/generator.pt to models/pretrained/, in 16 bits
 	python -m refocal.stages.release
 
-lock: $(READY)  ## resolve requirements.lock anew from pyproject.toml
-	uv pip compile --universal --python-version 3.11 --extra pipeline --extra serve --extra depth --extra heif --extra dev --no-emit-index-url --no-emit-find-links --no-header --no-annotate pyproject.toml --output-file requirements.lock
+lock: $(READY)  ## resolve requirements.lock from pyproject.toml again
+	uv pip compile --universal --python-version 3.11 --extra pipeline --extra serve --extra depth --extra heif --extra dev --extra docs --no-emit-index-url --no-emit-find-links --no-header --no-annotate pyproject.toml --output-file requirements.lock

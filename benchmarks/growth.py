@@ -20,8 +20,8 @@ from skimage import data
 from skimage.transform import resize
 
 from refocal import Refocuser
-from refocal.optics.focus import plane_sweep
-from refocal.optics.shiftadd import focal_stack
+from refocal.depth.from_views.plane_sweep import plane_sweep
+from refocal.shiftadd.shift_and_add import focal_stack
 
 SHARES = (1 / 16, 1 / 4, 1, 4, 16)  # of the usual size
 GRID, SIZE, SLOPES = 7, (186, 270), 33  # usual: views a side, pixels of a view, slopes

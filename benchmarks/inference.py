@@ -30,14 +30,12 @@ from skimage.transform import resize
 
 from integers import print_losses, with_integers
 from refocal import Refocuser
-from refocal.learning.exporting import load_generator
-from refocal.learning.served import parts_of
-from refocal.photo.images import read_image, reduced
-from refocal.photo.session import open_session, part_of
+from refocal.images.image import read_image, reduced
+from refocal.inference.session import open_session, part_of
+from refocal.learning.export.export import load_generator
+from refocal.learning.export.wrappers import parts_of
 
 Array = NDArray[np.float32]
-Feed = Mapping[str, Array]
-Run = Callable[[Feed], Array]
 Array = NDArray[np.float32]
 Feed = Mapping[str, Array]
 Run = Callable[[Feed], Array]

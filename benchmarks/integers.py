@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quant_pre_process, quantize_static
 
 from refocal import Refocuser
-from refocal.judging.scoring import score_scene
-from refocal.judging.ways import ways_in
-from refocal.optics.batch import Places, prepare_scenes
-from refocal.optics.preparing import Recipe
-from refocal.optics.scenes import read_scenes
-from refocal.photo.session import part_of
+from refocal.evaluation.modes import evaluation_modes
+from refocal.evaluation.scoring import score_scene
+from refocal.inference.session import part_of
+from refocal.scenes.parallel import Folders, prepare_scenes
+from refocal.scenes.preparation import Recipe
+from refocal.scenes.scene import read_scenes
 
 SCENES = 8
 
@@ -58,14 +58,14 @@ def print_losses(models: Mapping[str, Path], data: Path) -> None:
         for capture in sorted(path for path in data.iterdir() if not path.name.startswith("."))[:SCENES]:
             (captures / capture.name).symlink_to(capture.resolve())
         prepare_scenes(
-            Places(captures, Path(folder) / "scenes", Path(folder) / "side"),
+            Folders(captures, Path(folder) / "scenes", Path(folder) / "side"),
             Recipe(levels=(-1, 0, 1), levels_between=()),
             lambda groups: dict.fromkeys(groups, "test"),
             about={},
             progress=lambda *_: None,
             skip=True,
         )
-        methods = {name: ways_in(Refocuser(model))["refocal"] for name, model in models.items()}
+        methods = {name: evaluation_modes(Refocuser(model))["refocal"] for name, model in models.items()}
         scores = [score_scene(scene, methods) for scene in read_scenes(Path(folder) / "scenes")]
     print(f"\n| against {len(scores)} focal stacks | PSNR | SSIM |\n|---|---|---|")
     for name in methods:

@@ -24,13 +24,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from refocal.optics.batch import Places, prepare_scenes
-from refocal.optics.preparing import Recipe
-from refocal.optics.scenes import Split
-from refocal.optics.still_life import arrange
-from refocal.optics.synthetic import render_light_field
-from refocal.photo.decoding import decode
-from refocal.photo.images import read_image
+from refocal.images.decoding import decode
+from refocal.images.image import read_image
+from refocal.scenes.parallel import Folders, prepare_scenes
+from refocal.scenes.preparation import Recipe
+from refocal.scenes.scene import Split
+from refocal.scenes.synthetic.light_field import render_light_field
+from refocal.scenes.synthetic.still_life import arrange
 
 LENS, SIZE = 14, (376, 541)  # views a side, and their size, in a Lytro Illum's ESLF
 NOISE = 1.5  # of 255, of the sensor: what makes PNG files of photographs large
@@ -99,7 +99,7 @@ def compare_stage(data: bytes, copies: int) -> None:
         print(f"{copies} files, {os.cpu_count()} cores: decoding alone {decoding:.1f} s, of the stage")
         for what in ("with range and disparity by plane sweep", "with both given"):
             start = time.perf_counter()
-            places = Places(root / "data", root / "scenes", root / "side")
+            places = Folders(root / "data", root / "scenes", root / "side")
             prepare_scenes(places, RECIPE, all_trained, about={}, progress=silent)
             whole = time.perf_counter() - start
             print(f"| {what:40} | {whole:5.1f} s | {decoding / whole:4.0%} decoding |")

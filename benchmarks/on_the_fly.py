@@ -17,14 +17,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from refocal.learning.gan import choose_device
-from refocal.learning.on_the_fly import Cut, LightFields, bytes_needed
-from refocal.optics.arrays import Views
-from refocal.optics.scenes import Scene, read_scenes, write_manifest, write_scene
-from refocal.optics.shiftadd import pupil_mask, shift_and_add
+from refocal.learning.data.views import CropRequest, LightFields, bytes_needed
+from refocal.learning.training.gan import choose_device
+from refocal.scenes.arrays import Views
+from refocal.scenes.scene import Scene, read_scenes, write_manifest, write_scene
+from refocal.shiftadd.shift_and_add import pupil_mask, shift_and_add
 
 GRID, HEIGHT, WIDTH, MARGIN = 7, 372, 540, 4
-Way = Callable[[Sequence[Cut]], object]
+Way = Callable[[Sequence[CropRequest]], object]
 
 
 def write_fields(root: Path, count: int, *, linear: bool) -> list[Scene]:
@@ -79,7 +79,7 @@ def with_numba(scenes: Sequence[Scene]) -> Way:
         for place, view in zip(scene.places, scene.views(), strict=True):
             views[place], mask[place] = view, True
 
-    def make(cuts: Sequence[Cut]) -> list[object]:
+    def make(cuts: Sequence[CropRequest]) -> list[object]:
         made: list[object] = []
         for cut in cuts:
             y, x = (slice(max(0, start - MARGIN), start + cut.side + MARGIN) for start in (cut.top, cut.left))
@@ -93,7 +93,7 @@ def with_numba(scenes: Sequence[Scene]) -> Way:
 def with_torch(fields: LightFields, *, fused: bool) -> Way:
     """Return ours, by the kernel or without."""
 
-    def make(cuts: Sequence[Cut]) -> list[torch.Tensor]:
+    def make(cuts: Sequence[CropRequest]) -> list[torch.Tensor]:
         fields.fused = fused
         return fields.render(cuts)
 
@@ -111,7 +111,7 @@ def compare(scenes: Sequence[Scene], device: torch.device, given: argparse.Names
     for side in given.sides:
         batches = [
             [
-                Cut(
+                CropRequest(
                     int(random.integers(len(scenes))),
                     float(random.uniform(-1, 1)),
                     int(random.integers(HEIGHT - side)),

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from skimage import data
 
-from refocal.photo.refocuser import Refocuser
-from refocal.serving.colours import turbo
+from refocal.images.colormap import turbo
+from refocal.model.refocuser import Refocuser
 
 WIDTH, GAP = 360, 4
 PHOTOS = {"coffee": data.coffee, "chelsea": data.chelsea, "astronaut": data.astronaut}

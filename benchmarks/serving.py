@@ -28,9 +28,9 @@ import psutil
 from PIL import Image
 from skimage import data
 
-from refocal.photo.encoding import encode
-from refocal.photo.images import read_image
-from refocal.photo.refocuser import Refocuser
+from refocal.images.encoding import encode
+from refocal.images.image import read_image
+from refocal.model.refocuser import Refocuser
 
 ROOT = Path(__file__).parents[1]
 BOUNDARY = "refocalbenchmark"

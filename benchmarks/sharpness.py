@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from refocal.photo.images import read_image, reduced
-from refocal.photo.sharpness import MUCH, SIDE, soft_share
+from refocal.images.image import read_image, reduced
+from refocal.images.sharpness import MUCH, SIDE, soft_share
 
 SIGMAS = (0, 2, 3, 4)
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scipy import fft, ndimage
 from skimage import transform
 
-from refocal.optics.shiftadd import _spans, focal_stack, shift_and_add
+from refocal.shiftadd.shift_and_add import _spans, focal_stack, shift_and_add
 
 GRID, HEIGHT, WIDTH = 7, 372, 540
 SLOPES = np.linspace(-1, 1, 33) + 0.0137  # px/view, fractional

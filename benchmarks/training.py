@@ -24,14 +24,15 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from refocal.learning.config import LossConfig, TrainConfig
-from refocal.learning.dataset import Crops, Example
-from refocal.learning.gan import build_run, choose_device, gan_step
-from refocal.learning.losses import l1, lsgan_discriminator, lsgan_generator, perceptual
+from refocal.learning.data.crops import Crops
+from refocal.learning.data.sampling import IndexBatches
+from refocal.learning.examples import Example
 from refocal.learning.networks.patchgan import PatchGANConfig
 from refocal.learning.networks.unet import UNetConfig
 from refocal.learning.networks.vgg import VGGFeatures
-from refocal.learning.sampling import IndexBatches
-from refocal.optics.scenes import read_scenes, write_manifest, write_scene
+from refocal.learning.training.gan import build_run, choose_device, gan_step
+from refocal.learning.training.losses import l1, lsgan_discriminator, lsgan_generator, perceptual
+from refocal.scenes.scene import read_scenes, write_manifest, write_scene
 
 SAMPLE = TrainConfig(
     unet=UNetConfig(num_downs=5, ngf=16, residual=True),

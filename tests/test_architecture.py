@@ -1,8 +1,9 @@
-"""The house holds: imports go down only, heavy libraries stay in their homes, dvc.yaml names what stages really use."""
+"""Imports go down only and in no circle, heavy libraries keep one home, dvc.yaml names what its stages really use."""
 
 import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,37 +15,43 @@ SRC = ROOT / "src"
 MODULES = {
     ".".join(path.relative_to(SRC).with_suffix("").parts).removesuffix(".__init__"): path for path in SRC.rglob("*.py")
 }
-# What a wing may import of the others; the doors may import everything.
-BELOW = {
-    "photo": {"photo"},
-    "optics": {"optics", "photo"},
-    "learning": {"learning", "optics", "photo"},
-    "judging": {"judging", "optics", "photo"},
-    "serving": {"serving", "photo"},
+# What a package may import of the others; the commands (stages, cli) may import everything.
+BELOW: dict[str, set[str]] = {
+    "images": set(),
+    "inference": set(),
+    "lightfields": {"images"},
+    "shiftadd": {"images"},
+    "render": {"images", "shiftadd"},
+    "depth": {"images", "inference", "lightfields", "render", "shiftadd"},
+    "model": {"depth", "images", "inference", "render"},
+    "scenes": {"depth", "images", "lightfields", "shiftadd"},
+    "evaluation": {"depth", "images", "model", "render", "scenes", "shiftadd"},
+    "learning": {"inference", "model", "scenes", "shiftadd"},
+    "serving": {"depth", "images", "model"},
 }
-DOORS = {"stages", "cli", "params"}
+COMMANDS = {"stages", "cli", "params"}
 HOMES = {
-    "torch": ("refocal.learning", "refocal.judging"),
+    "torch": ("refocal.learning", "refocal.evaluation"),
     "torchvision": ("refocal.learning",),
-    "torchmetrics": ("refocal.judging",),
-    "numba": ("refocal.optics",),
-    "onnxruntime": ("refocal.photo.refocuser", "refocal.photo.session"),
-    "onnx": ("refocal.learning",),
+    "torchmetrics": ("refocal.evaluation",),
+    "numba": ("refocal.shiftadd", "refocal.render.reference", "refocal.depth", "refocal.scenes.parallel"),
+    "onnxruntime": ("refocal.inference.session",),
+    "onnx": ("refocal.learning.export",),
     "bentoml": ("refocal.serving",),
     "pydantic": ("refocal.params", "refocal.serving"),
     "dvclive": ("refocal.stages",),
-    "skimage": ("refocal.optics", "refocal.judging"),
+    "skimage": ("refocal.scenes", "refocal.evaluation"),
 }
+PIPELINE = {"torch", "torchvision", "torchmetrics", "numba", "scipy", "skimage", "onnx", "pydantic", "dvclive"}
 
 
-def imports_of(module: str, *, lazy: bool = True) -> set[str]:
-    """Return the dotted names that a module imports; with `lazy`, inside functions too."""
+def imports_of(module: str, *, typing: bool = False) -> set[str]:
+    """Return the dotted names that a module imports, inside functions too; with `typing` for type checkers too."""
     tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
     guarded = {id(n) for node in ast.walk(tree) if _is_type_checking(node) for n in ast.walk(node)}
-    functions = {id(n) for f in ast.walk(tree) if isinstance(f, ast.FunctionDef) for n in ast.walk(f)}
     names: set[str] = set()
     for node in ast.walk(tree):
-        if id(node) in guarded or (not lazy and id(node) in functions):
+        if id(node) in guarded and not typing:
             continue
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
@@ -74,16 +81,33 @@ def closure_of(module: str) -> set[str]:
 
 def test_imports_go_down_only() -> None:
     for module in MODULES:
-        wing = [*module.split("."), ""][1]
+        package = [*module.split("."), ""][1]
         for name in imports_of(module):
-            if name.startswith("refocal.") and wing in BELOW:
-                assert name.split(".")[1] in BELOW[wing], f"{module} imports {name}"
+            if name.startswith("refocal.") and package in BELOW:
+                assert name.split(".")[1] in {package, *BELOW[package]}, f"{module} imports {name}"
 
 
-def test_parameters_are_read_at_the_doors_alone() -> None:
+def test_imports_form_no_circle() -> None:
+    """Those inside functions and for type checkers included; the root package, which is lazy, apart."""
+    graph = {m: imports_of(m, typing=True) & MODULES.keys() - {"refocal", m} for m in MODULES if m != "refocal"}
+    TopologicalSorter(graph).prepare()
+
+
+def test_every_package_has_its_place() -> None:
+    found = {path.parent.name for path in (SRC / "refocal").glob("*/__init__.py")}
+    assert found | {"params"} == BELOW.keys() | COMMANDS
+
+
+def test_a_package_holds_one_idea() -> None:
+    for folder in (path.parent for path in SRC.rglob("__init__.py")):
+        modules = [path for path in folder.glob("*.py") if path.name != "__init__.py"]
+        assert len(modules) <= 10, f"{folder.relative_to(SRC)} holds {len(modules)} modules"
+
+
+def test_parameters_are_read_by_the_commands_alone() -> None:
     for module in MODULES:
         if "refocal.params" in imports_of(module):
-            assert module.split(".")[1] in DOORS, f"{module} imports refocal.params"
+            assert module.split(".")[1] in COMMANDS, f"{module} imports refocal.params"
 
 
 def test_each_heavy_library_has_one_home() -> None:
@@ -99,17 +123,21 @@ def test_importing_refocal_and_its_command_line_imports_nothing_heavy() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_a_photo_is_refocused_without_the_pipeline_extra() -> None:
-    """The bare install holds neither torch nor numba: photo/ must not reach for them."""
-    for module in MODULES:
-        if module.startswith("refocal.photo"):
-            assert not {name.split(".")[0] for name in imports_of(module)} & {"torch", "numba", "skimage", "pydantic"}
-
-
-def test_training_runs_without_the_libraries_of_the_doors() -> None:
-    """GPU machines hold neither dvc, dvclive, bentoml nor pydantic."""
-    for name in closure_of("refocal.learning.training"):
-        assert not {found.split(".")[0] for found in imports_of(name)} & {"dvc", "dvclive", "bentoml", "pydantic"}
+@pytest.mark.parametrize(
+    ("module", "without"),
+    [
+        ("refocal.model.refocuser", PIPELINE),  # the bare install
+        ("refocal.model.living", PIPELINE),
+        ("refocal.depth.onnx_network", PIPELINE),
+        ("refocal.images.animation", PIPELINE),
+        ("refocal.serving.service", PIPELINE - {"pydantic"}),
+        ("refocal.learning.training.loop", {"dvc", "dvclive", "bentoml", "pydantic"}),  # GPU machines have none of them
+    ],
+)
+def test_a_module_does_without_the_libraries_of_others(module: str, without: set[str]) -> None:
+    for name in closure_of(module):
+        found = {imported.split(".")[0] for imported in imports_of(name)} & without
+        assert not found, f"{name}, which {module} imports, needs {found}"
 
 
 def test_no_module_asserts() -> None:

@@ -11,7 +11,7 @@ import prometheus_client
 import pytest
 import yaml
 
-from refocal.serving import meters
+from refocal.serving import metrics
 from refocal.serving.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -119,7 +119,7 @@ def test_every_setting_that_is_used_exists() -> None:
 
 def test_every_metric_of_ours_on_the_dashboard_exists() -> None:
     suffixes = {"Counter": ["_total"], "Gauge": [""], "Histogram": ["_bucket", "_count", "_sum"]}
-    ours = [made for made in vars(meters).values() if isinstance(made, prometheus_client.metrics.MetricWrapperBase)]
+    ours = [made for made in vars(metrics).values() if isinstance(made, prometheus_client.metrics.MetricWrapperBase)]
     known = {made._name + suffix for made in ours for suffix in suffixes[type(made).__name__]}
     dashboard = json.loads((DEPLOY / "grafana/dashboards/refocal.json").read_text())
     asked = {

@@ -1,7 +1,5 @@
-"""params.yaml is checked at the door; the presets that the README documents are allowed and build networks."""
+"""params.yaml is checked before anything runs; every preset is allowed and builds its networks."""
 
-import re
-import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,53 +8,65 @@ import pytest
 import torch
 import yaml
 
-from refocal.learning.gan import build_run
 from refocal.learning.networks.lens import Lens
+from refocal.learning.networks.unet import UNet
+from refocal.learning.training.gan import build_run
 from refocal.params import Params, read_params
+from refocal.stages import preset
 from refocal.stages.train import train_config
 
 ROOT = Path(__file__).parents[1]
-# A preset is a name, what it is for, and one line or several of settings.
-PRESETS = [
-    (name, re.findall(r"dvc exp run ([^\n]*)", lines))
-    for name, lines in re.findall(
-        r"`(\w+)`: [^\n]*\n(?:[^\n]+\n)*\n((?:    [^\n]+\n)+)", (ROOT / "README.md").read_text(encoding="utf-8")
-    )
-]
-LINES = [(name, line) for name, lines in PRESETS for line in lines]
+PRESETS = ("depthfield", "lens", "lens_depth", "pix2pix", "sample")
 
 
-def with_settings(line: str) -> dict[str, Any]:
-    """Return params.yaml as `dvc exp run -S key=value …` would set it; a key must be there."""
+@pytest.fixture(autouse=True)
+def _in_the_checkout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+def chosen(name: str) -> Params:
+    """Return params.yaml as `dvc exp run $(python -m refocal.stages.preset NAME)` would set it; a key must be there."""
     content = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    words = shlex.split(line)
+    words = preset.options(name)
     assert set(words[::2]) == {"-S"}
     for word in words[1::2]:
+        assert " " not in word, "the shell would split it"
         path, value = word.split("=", 1)
         *sections, key = path.split(".")
         place = content
         for section in sections:
             place = place[section]
         assert key in place, f"{path} is no parameter of params.yaml"
-        place[key] = yaml.safe_load(value)
-    return content
+        place[key] = yaml.safe_load(value.replace(":", ": ")) if value.startswith("{") else yaml.safe_load(value)
+    return Params.model_validate(content)
 
 
 def test_params_yaml_names_every_parameter_and_no_other() -> None:
     """What is not named there cannot be set by `dvc exp run -S`, and no stage would run again for it."""
+
+    def names(sections: dict[str, Any]) -> set[str]:
+        tables = {section: values for section, values in sections.items() if isinstance(values, dict)}
+        return {f"{section}.{key}" for section, values in tables.items() for key in values} | sections.keys()
+
     read = read_params(ROOT / "params.yaml")
-    written = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    named = {f"{section}.{key}" for section, values in written.items() for key in values}
-    assert named == {f"{section}.{key}" for section, values in read.model_dump().items() for key in values}
+    assert names(yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))) == names(read.model_dump())
 
 
-def test_the_readme_documents_the_presets() -> None:
-    assert [name for name, _ in PRESETS] == ["depthfield", "pix2pix", "lens"]
+def test_the_presets_are_those_that_the_documentation_names() -> None:
+    assert tuple(preset.presets()) == PRESETS
+    table = (ROOT / "docs" / "training.md").read_text(encoding="utf-8").partition("## Presets")[2]
+    assert all(f"`{name}`" in table for name in PRESETS)
 
 
-@pytest.mark.parametrize(("name", "line"), [entry for entry in LINES if entry[0] != "lens"])
-def test_a_preset_of_the_readme_is_allowed_and_has_the_description_s_schedule(name: str, line: str) -> None:
-    train = Params.model_validate(with_settings(line)).train
+def test_the_preset_sample_is_what_params_yaml_holds() -> None:
+    assert chosen("sample") == read_params(ROOT / "params.yaml")
+
+
+@pytest.mark.parametrize("name", ["depthfield", "pix2pix"])
+def test_a_preset_of_the_description_has_its_schedule_and_builds_its_networks(name: str) -> None:
+    params = chosen(name)
+    train = params.train
+    assert params.preset == name
     assert (train.network, train.init, train.zoom, train.losses.ssim, train.losses.disparity) == (
         "unet",
         None,
@@ -67,13 +77,25 @@ def test_a_preset_of_the_readme_is_allowed_and_has_the_description_s_schedule(na
     assert (train.epochs, train.epochs_decay, train.batch, train.crop) == (100, 100, 12, 256)
     assert (train.learning_rate, train.betas) == (2e-4, (0.5, 0.999))
     assert (train.losses.l1 == 100) == (name == "pix2pix") == (train.losses.perceptual == 0)
+    run = build_run(train_config(train), torch.device("cpu"))
+    assert isinstance(run.generator, UNet)
+    assert sum(weights.numel() for weights in run.generator.parameters()) == pytest.approx(21.3e6, rel=0.005)
 
 
-@pytest.mark.parametrize("line", [line for name, line in LINES if name == "lens"])
-def test_the_preset_lens_is_allowed_and_builds_a_lens_that_fits_its_crop(line: str) -> None:
-    config = train_config(Params.model_validate(with_settings(line)).train)
-    run = build_run(replace(config, init=None, imagenet=None), torch.device("cpu"))
+@pytest.mark.parametrize("name", ["lens_depth", "lens", "sample"])
+def test_a_preset_of_the_lens_builds_a_lens_that_fits_its_crop(name: str) -> None:
+    train = chosen(name).train
+    run = build_run(replace(train_config(train), init=None, imagenet=None), torch.device("cpu"))
     assert isinstance(run.generator, Lens)
+    assert train.losses.disparity > 0
+    assert (train.losses.l1 > 0) == (name != "lens_depth")
+
+
+def test_a_preset_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert preset.main(["depthfeild"]) == 2
+    line = "preset: there is no preset depthfeild: one of depthfield, lens, lens_depth, pix2pix, sample is wanted\n"
+    assert capsys.readouterr().err == line
+    assert preset.main([]) == 2
 
 
 @pytest.mark.parametrize(

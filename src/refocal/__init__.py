@@ -12,21 +12,21 @@ from typing import TYPE_CHECKING
 import lazy_loader
 
 if TYPE_CHECKING:
-    from refocal.optics.bracket import fuse_bracket as fuse_bracket
-    from refocal.optics.lightfield import LightField as LightField
-    from refocal.optics.lightfield_depth import find_depth as find_depth
-    from refocal.optics.shiftadd import focal_stack as focal_stack
-    from refocal.optics.shiftadd import shift_and_add as shift_and_add
-    from refocal.photo.refocuser import Refocuser as Refocuser
+    from refocal.depth.from_focus.bracket import fuse_bracket as fuse_bracket
+    from refocal.depth.from_views.light_field import find_depth as find_depth
+    from refocal.lightfields.lightfield import LightField as LightField
+    from refocal.model.refocuser import Refocuser as Refocuser
+    from refocal.shiftadd.shift_and_add import focal_stack as focal_stack
+    from refocal.shiftadd.shift_and_add import shift_and_add as shift_and_add
 
 _attach, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "optics.bracket": ["fuse_bracket"],
-        "optics.lightfield_depth": ["find_depth"],
-        "optics.lightfield": ["LightField"],
-        "optics.shiftadd": ["focal_stack", "shift_and_add"],
-        "photo.refocuser": ["Refocuser"],
+        "depth.from_focus.bracket": ["fuse_bracket"],
+        "depth.from_views.light_field": ["find_depth"],
+        "lightfields.lightfield": ["LightField"],
+        "shiftadd.shift_and_add": ["focal_stack", "shift_and_add"],
+        "model.refocuser": ["Refocuser"],
     },
 )
 

@@ -1,4 +1,4 @@
-"""params.yaml as frozen models: checked once, at the door of a stage; unknown keys are errors."""
+"""params.yaml as frozen models: checked once, before a stage runs; unknown keys are errors."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -121,7 +121,7 @@ class Train(Section):
     init: str | None = None
     imagenet: str | None = None
     zoom: Annotated[float, Field(gt=0, le=1)] | None = None
-    told: Fraction = 0.5
+    given_disparity: Fraction = 0.5
     learning_rate: Annotated[float, Field(gt=0)] = 2e-4
     encoder_rate: Fraction = 1
     betas: tuple[Fraction, Fraction] = (0.5, 0.999)
@@ -132,7 +132,7 @@ class Train(Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     workers: Annotated[int, Field(ge=0)] = 0
     checkpoint_every: Annotated[int, Field(ge=1)] = 500  # steps
-    pictures_every: Annotated[int, Field(ge=1)] = 500  # steps
+    validate_every: Annotated[int, Field(ge=1)] = 500  # steps
 
 
 class Original(Section):
@@ -172,6 +172,7 @@ class Gate(Section):
 class Params(Section):
     """The whole of params.yaml."""
 
+    preset: str = "sample"  # a name for people: the values count
     stack: Stack = Stack()
     train: Train = Train()
     original: Original = Original()

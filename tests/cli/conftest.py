@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tiny_model import PROPS, write_model
 
 from refocal.cli import main
-from tiny_model import PROPS, write_model
 
 Run = Callable[[str], tuple[int, str, str]]
 

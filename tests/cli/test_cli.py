@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny_depth import write_depth_model
+from tiny_model import PROPS, write_lens_models
 
 import refocal
 from refocal.cli import app, main
-from refocal.photo.images import write_image
-from tiny_depth import write_depth_model
-from tiny_model import PROPS, write_lens_models
+from refocal.images.image import write_image
 
 Run = Callable[[str], tuple[int, str, str]]
 
@@ -78,8 +78,8 @@ def test_bad_use_is_one_line_and_exit_code_2(here: Path, run: Run, line: str, me
 
 
 def test_a_missing_extra_gives_the_line_to_run(here: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(refocal, "optics", None, raising=False)  # and the one imported before is put back
-    for name in [name for name in sys.modules if name.startswith("refocal.optics")]:
+    monkeypatch.setattr(refocal, "shiftadd", None, raising=False)  # and the one imported before is put back
+    for name in [name for name in sys.modules if name.startswith("refocal.shiftadd")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "numba", None)
     code, _, err = run("refocal stack garden.jpg -o slices --slopes 0,1 --grid 1")
@@ -177,7 +177,7 @@ def test_the_examples_of_the_help_are_well_formed(here: Path, sample_folder: Pat
     if "--sheets" in line:
         drawn = sorted(path.stem for path in Path("sheets").iterdir())
         assert drawn == ["test_best", "test_median", "test_worst"]
-        told = json.loads(Path("scores.json").read_text())
-        assert sorted(told["scenes"]) == names
-        mean = np.mean([scene["refocal"]["psnr"] for scene in told["scenes"].values()])
-        assert told["test"]["refocal"]["psnr"]["mean"] == pytest.approx(mean, abs=1e-2)
+        given = json.loads(Path("scores.json").read_text())
+        assert sorted(given["scenes"]) == names
+        mean = np.mean([scene["refocal"]["psnr"] for scene in given["scenes"].values()])
+        assert given["test"]["refocal"]["psnr"]["mean"] == pytest.approx(mean, abs=1e-2)

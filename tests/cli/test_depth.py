@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-
 from portraits import write_heic, write_portrait
-from refocal.photo.depth_files import read_disparity
-from refocal.photo.depth_model import Conventions, DepthModel
-from refocal.photo.disparity import Depth, enlarge, to_focus
-from refocal.photo.images import read_image
-from refocal.photo.refocuser import Refocuser
 from tiny_depth import write_depth_model
 from tiny_model import PROPS, write_lens_models
+
+from refocal.depth.disparity import Depth, enlarge, to_focus
+from refocal.depth.files import read_disparity
+from refocal.depth.onnx_network import Conventions, DepthModel
+from refocal.images.image import read_image
+from refocal.model.refocuser import Refocuser
 
 Run = Callable[[str], tuple[int, str, str]]
 ABSENT = ("absent.onnx", "absent.PTH", "here/absent.safetensors", "./absent", "/absent", "a/b/absent", "~/absent")
@@ -36,32 +36,32 @@ def place(here: Path) -> Path:
 def test_a_photo_is_refocused_with_the_map_s_depth(place: Path, run: Run) -> None:
     line = "refocal photo garden.jpg --focus 0 --aperture 40"
     assert run(f"{line} -o plain.png")[0] == 0
-    code, _, err = run(f"{line} -o told.png --disparity map.png --disparity-range 10,210")
+    code, _, err = run(f"{line} -o given.png --disparity map.png --disparity-range 10,210")
     assert (code, err) == (0, "")
     pixels = read_image("garden.jpg").pixels
     wanted = Refocuser()(pixels, 0, 40, read_image("map.png").pixels, (10, 210))
-    np.testing.assert_array_equal(read_image("told.png").pixels, wanted)
+    np.testing.assert_array_equal(read_image("given.png").pixels, wanted)
     assert not np.array_equal(read_image("plain.png").pixels, wanted)
 
 
 def test_a_map_of_distances_is_turned_round(place: Path, run: Run) -> None:
     line = "refocal photo garden.jpg --focus 0.5 --aperture 40"
-    assert run(f"{line} -o told.png --disparity map.png --disparity-range 10,210")[0] == 0
+    assert run(f"{line} -o given.png --disparity map.png --disparity-range 10,210")[0] == 0
     ends = f"{1 / 10},{1 / 210}"
     assert run(f"{line} -o turned.png --disparity distance.npy --is-depth --disparity-range {ends}")[0] == 0
-    told, turned = (read_image(name).pixels.astype(int) for name in ("told.png", "turned.png"))
-    assert np.abs(told - turned).max() <= 1  # the map's PNG is rounded
+    given, turned = (read_image(name).pixels.astype(int) for name in ("given.png", "turned.png"))
+    assert np.abs(given - turned).max() <= 1  # the map's PNG is rounded
 
 
 def test_a_sweep_takes_a_map_and_else_analyses_once(place: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     honest, calls = Refocuser.analyse, []
     monkeypatch.setattr(Refocuser, "analyse", lambda self, photo: calls.append(1) or honest(self, photo))
     line = "refocal sweep garden.jpg --focus -1,0,1 --aperture 40"
-    assert run(f"{line} -o told --disparity map.png")[0] == 0
+    assert run(f"{line} -o given --disparity map.png")[0] == 0
     assert calls == []
     assert run(f"{line} -o found")[0] == 0
     assert calls == [1]
-    frames = [read_image(f"{folder}/002.png").pixels for folder in ("told", "found")]
+    frames = [read_image(f"{folder}/002.png").pixels for folder in ("given", "found")]
     assert not np.array_equal(*frames)
     np.testing.assert_array_equal(frames[1], Refocuser()(read_image("garden.jpg").pixels, 1, 40))
 
@@ -100,7 +100,7 @@ def test_a_model_that_knows_no_disparity_says_so(here: Path, run: Run) -> None:
     Image.fromarray(np.eye(12, 8, dtype=np.uint8) * 200).save("map.png")
     code, _, err = run("refocal photo garden.jpg -o x.png --focus 0 --disparity map.png")
     assert code == 2
-    assert "knows no disparity" in err
+    assert "finds no disparity" in err
 
 
 def test_a_portrait_photo_s_own_depth_is_taken_unless_another_is_named(place: Path, run: Run) -> None:
@@ -113,8 +113,8 @@ def test_a_portrait_photo_s_own_depth_is_taken_unless_another_is_named(place: Pa
         read_image("own.png").pixels, Refocuser()(pixels, 0.3, 40, read_disparity("portrait.jpg"))
     )
     np.save("wide.npy", read_image("map.png").pixels.T)
-    assert run(f"{line} -o told.png --disparity wide.npy")[1] == "told.png: focus 0.3\n"
-    assert not np.array_equal(read_image("own.png").pixels, read_image("told.png").pixels)
+    assert run(f"{line} -o given.png --disparity wide.npy")[1] == "given.png: focus 0.3\n"
+    assert not np.array_equal(read_image("own.png").pixels, read_image("given.png").pixels)
     assert run("refocal sweep portrait.jpg -o frames --focus 0.3 --aperture 40")[0] == 0
     np.testing.assert_array_equal(read_image("frames/000.png").pixels, read_image("own.png").pixels)
 
@@ -125,8 +125,8 @@ def test_a_heic_portrait_is_refocused_by_its_depth(place: Path, run: Run) -> Non
     assert (code, out, err) == (0, "own.png: focus 0.3, by the depth inside portrait.heic\n", "")
     pixels = read_image("portrait.heic").pixels
     assert pixels.shape == (128, 192, 3)
-    told = Refocuser().render(pixels, enlarge(to_focus(read_disparity("portrait.heic")), pixels), 0.3, 40)
-    np.testing.assert_array_equal(read_image("own.png").pixels, told)
+    given = Refocuser().render(pixels, enlarge(to_focus(read_disparity("portrait.heic")), pixels), 0.3, 40)
+    np.testing.assert_array_equal(read_image("own.png").pixels, given)
 
 
 @pytest.mark.filterwarnings("default")
@@ -142,7 +142,7 @@ def test_damaged_depth_is_said_in_one_line_and_the_model_s_own_is_taken(place: P
 
 @pytest.fixture
 def asked(place: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
-    """Keep what an ONNX depth network is told, and what the photo is rendered with."""
+    """Keep what an ONNX depth network is given, and what the photo is rendered with."""
     seen: list[tuple] = []
     honest = DepthModel.__init__
 
@@ -183,7 +183,7 @@ def test_a_name_of_the_hub_is_for_transformers(asked: list[tuple], run: Run, mon
         names.append((name, gives))
         return Depth(photo, np.zeros(photo.shape[:2], np.float32), "")
 
-    monkeypatch.setattr("refocal.photo.depth_hub.transformers_depth", found)
+    monkeypatch.setattr("refocal.depth.transformers_network.transformers_depth", found)
     line = "refocal photo garden.jpg --focus 0 --depth-model owner/Depth-V2.1-hf"
     assert run(f"{line} -o a.png")[0] == 0
     assert run(f"{line} -o b.png --is-depth")[0] == 0

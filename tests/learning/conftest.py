@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-
-from refocal.optics.scenes import Scene
 from tiny_scenes import write_tiny_scenes
 from tiny_training import SPLITS
+
+from refocal.scenes.scene import Scene
 
 
 @pytest.fixture(autouse=True, scope="module")

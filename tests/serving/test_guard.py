@@ -10,11 +10,11 @@ from typing import Any
 
 import httpx
 import pytest
+from service_worker import file_of, worker
 from starlette.testclient import TestClient
 
-from conftest import file_of, worker
 from refocal.serving.guard import Guard
-from refocal.serving.studio import Studio
+from refocal.serving.pipeline.pipeline import RequestPipeline
 
 PHOTO = {"photo": ("p.png", file_of())}
 
@@ -116,14 +116,14 @@ class _Gate:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.open, self.inside = threading.Event(), threading.Semaphore(0)
-        work = Studio.refocus
+        work = RequestPipeline.refocus
 
-        def wait(studio: Studio, *told: Any) -> Any:
+        def wait(pipeline: RequestPipeline, *told: Any) -> Any:
             self.inside.release()
             assert self.open.wait(30)
-            return work(studio, *told)
+            return work(pipeline, *told)
 
-        monkeypatch.setattr(Studio, "refocus", wait)
+        monkeypatch.setattr(RequestPipeline, "refocus", wait)
 
 
 async def _asked(app: Guard, number: int, gate: _Gate) -> list[httpx.Response]:

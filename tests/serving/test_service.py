@@ -14,8 +14,7 @@ from typing import Any
 import httpx
 import psutil
 import pytest
-
-from conftest import file_of, photo_of
+from service_worker import file_of, photo_of
 
 pytestmark = pytest.mark.slow
 

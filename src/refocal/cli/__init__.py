@@ -1,4 +1,4 @@
-"""`refocal …`: the command line. Commands import what they need when they run, so that --help is quick."""
+"""The command line `refocal …`. Commands import what they need when they run, so that `--help` is quick."""
 
 import sys
 import warnings
@@ -9,17 +9,17 @@ import typer
 
 import refocal
 from refocal.cli.bracket import bracket
-from refocal.cli.evaluating import evaluate
-from refocal.cli.helping import Command
-from refocal.cli.lightfields import info, sample, stack
+from refocal.cli.evaluate import evaluate
+from refocal.cli.help_format import Command
+from refocal.cli.lightfield import lightfield
 from refocal.cli.living import living
-from refocal.cli.one_lightfield import lightfield
-from refocal.cli.photos import photo, sweep
+from refocal.cli.photo import photo, sweep
+from refocal.cli.stack import info, sample, stack
 
 app = typer.Typer(
     name="refocal",
     help="Take one photo, choose where its focus lies afterwards.",
-    epilog="Each command tells more, with examples: refocal photo --help",
+    epilog="Each command has examples: refocal photo --help",
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,

@@ -1,11 +1,11 @@
-"""`refocal bracket`: photos focused from near to far become one that is focused anywhere between."""
+"""`refocal bracket`: fuse photos focused from near to far, and focus the result anywhere between."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from refocal.cli.options import Force, check_disparity_out, check_new, followed
+from refocal.cli.options import Force, check_disparity_out, check_new, with_progress
 
 if TYPE_CHECKING:
     import numpy as np
@@ -75,9 +75,9 @@ def _bracket(
     disparity_out: Path | None,
     quality: int,
 ) -> None:
-    from refocal.photo.depth_files import write_disparity
-    from refocal.photo.encoding import check_format
-    from refocal.photo.images import like_input, read_image, write_image
+    from refocal.depth.files import write_disparity
+    from refocal.images.encoding import check_format
+    from refocal.images.image import like_input, read_image, write_image
 
     images = [read_image(path) for path in sources]
     middle = images[len(images) // 2]
@@ -86,7 +86,7 @@ def _bracket(
         if image.pixels.shape[:2] != middle.pixels.shape[:2]:
             sizes = [f"{one.pixels.shape[1]} x {one.pixels.shape[0]}" for one in (image, middle)]
             raise ValueError(f"photos of a bracket must have one size: {path} is {sizes[0]}, another is {sizes[1]}")
-    for slices in followed([[image.pixels for image in images]], "Fusing"):
+    for slices in with_progress([[image.pixels for image in images]], "Fusing"):
         photo, disparity, blur = _refocused(slices, focus, aperture, register=register)
         write_image(output, like_input(photo, middle.pixels), like=middle, quality=quality)
         if disparity_out is not None:
@@ -98,8 +98,8 @@ def _refocused(
     slices: "list[NDArray[Any]]", focus: float, aperture: float | None, *, register: bool
 ) -> "tuple[NDArray[np.float32], NDArray[np.float32], float]":
     """Return the photo, the disparity, and the aperture."""
-    from refocal.optics.bracket import fit_aperture, fuse_bracket
-    from refocal.optics.render import render
+    from refocal.depth.from_focus.bracket import fit_aperture, fuse_bracket
+    from refocal.render.reference import render
 
     fused = fuse_bracket(slices, register=register)
     blur = fit_aperture(fused, slices) if aperture is None else aperture

@@ -1,4 +1,4 @@
-"""The doors for depth, shared by the commands that refocus photos: a map beside the photo, or another network."""
+"""Options for a known depth, shared by the commands that refocus photos: a map beside the photo, or a depth network."""
 
 import math
 import warnings
@@ -65,7 +65,7 @@ DepthStd = Annotated[
 ]
 
 
-def told_disparity(
+def given_disparity(
     pixels: "NDArray[Any]",
     disparity: Path | None,
     ends: str | None,
@@ -76,7 +76,7 @@ def told_disparity(
     mean: str | None = None,
     std: str | None = None,
 ) -> "NDArray[np.float32] | None":
-    """Return the disparity of a photo in focus units, (H, W), as the options tell it; None: the model shall find it.
+    """Return the disparity of a photo in focus units, (H, W), according to the options; None: the model finds it.
 
     Raises
     ------
@@ -103,13 +103,13 @@ def told_disparity(
     if network is None:
         return None if disparity is None else _read(disparity, pixels, ends, gives or "disparity")
     if _is_file(network):
-        from refocal.photo.depth_model import DepthModel as Network
+        from refocal.depth.onnx_network import DepthModel as Network
 
         middle, spread = _numbers(mean, "--depth-mean"), _numbers(std, "--depth-std")
         return Network(network, preset, size=size, mean=middle, std=spread, gives=gives)(pixels).disparity
     if of_onnx:
         raise ValueError(f"{of_onnx}: for ONNX files, and --depth-model {network} is none")
-    from refocal.photo.depth_hub import transformers_depth
+    from refocal.depth.transformers_network import transformers_depth
 
     return transformers_depth(pixels, network, gives=gives).disparity
 
@@ -131,8 +131,8 @@ def _is_file(network: str) -> bool:
 
 
 def _read(path: Path, pixels: "NDArray[Any]", ends: str | None, kind: str) -> "NDArray[np.float32]":
-    from refocal.photo.depth_files import read_disparity
-    from refocal.photo.disparity import enlarge, to_focus
+    from refocal.depth.disparity import enlarge, to_focus
+    from refocal.depth.files import read_disparity
 
     found, (height, width) = read_disparity(path), pixels.shape[:2]
     if abs(math.log(found.shape[1] / found.shape[0] / (width / height))) > math.log(_ASPECT):
@@ -148,14 +148,14 @@ def _read(path: Path, pixels: "NDArray[Any]", ends: str | None, kind: str) -> "N
 
 def portrait_disparity(source: Path, pixels: "NDArray[Any]") -> "NDArray[np.float32] | None":
     """Return the disparity inside a portrait photo, (H, W) in focus units; None without, or with a damaged one."""
-    from refocal.photo.depth_files import depth_inside
-    from refocal.photo.disparity import enlarge, to_focus
+    from refocal.depth.disparity import enlarge, to_focus
+    from refocal.depth.files import depth_inside
 
     try:
         found = depth_inside(source)
         return None if found is None else enlarge(to_focus(found), pixels)
     except ValueError as error:
-        warnings.warn(f"{error}; the model's own is taken instead", stacklevel=1)
+        warnings.warn(f"{error}; the model's own is used instead", stacklevel=1)
         return None
 
 

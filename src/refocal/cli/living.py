@@ -1,14 +1,14 @@
-"""`refocal living`: a photo becomes one HTML file in which whoever opens it clicks where the focus shall be."""
+"""`refocal living`: write a photo as one HTML file that refocuses where it is clicked."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from refocal.cli.depth import DepthModel, DepthPreset, Disparity, DisparityRange, IsDepth, told_disparity
+from refocal.cli.depth import DepthModel, DepthPreset, Disparity, DisparityRange, IsDepth, given_disparity
 from refocal.cli.depth import portrait_disparity as inside
 from refocal.cli.options import Force, check_new
-from refocal.cli.photos import Aperture, Model, RequireGpu, Source, Threads
+from refocal.cli.photo import Aperture, Model, RequireGpu, Source, Threads
 
 
 def living(
@@ -28,32 +28,32 @@ def living(
     depth_preset: DepthPreset = "depth-anything-v2",
     force: Force = False,
 ) -> None:
-    """Make a living picture: one file for the browser, nothing loaded from elsewhere, click to refocus.
+    """Make a living picture: one HTML file that refocuses where it is clicked and loads nothing from elsewhere.
 
     For example:
       refocal living garden.jpg -o garden.html
       refocal living garden.jpg -o garden.html --aperture 30 --levels 25 --title "Our garden"
       refocal living garden.jpg -o garden.html --disparity garden_disparity.png
     """
-    from refocal.photo.images import read_image, written_beside
-    from refocal.photo.living import living_html
-    from refocal.photo.refocuser import Refocuser
-    from refocal.photo.sharpness import warn_if_blurred
+    from refocal.images.image import read_image, written_beside
+    from refocal.images.sharpness import warn_if_blurred
+    from refocal.model.living import living_html
+    from refocal.model.refocuser import Refocuser
 
     check_new(output, force=force)
     if output.suffix.lower() not in {".html", ".htm"}:
         raise ValueError(f"cannot write {output}: a living picture is .html")
     pixels = read_image(source).pixels
     refocuser = Refocuser(model, threads=threads, require_gpu=require_gpu)
-    told = told_disparity(pixels, disparity, disparity_range, is_depth, depth_model, depth_preset)
-    if told is None and refocuser.finds_depth:
-        told = inside(source, pixels)
+    given = given_disparity(pixels, disparity, disparity_range, is_depth, depth_model, depth_preset)
+    if given is None and refocuser.finds_depth:
+        given = inside(source, pixels)
     warn_if_blurred(pixels)
     text = living_html(
         refocuser,
         pixels,
-        disparity=told,
-        disparity_range=None if told is None else (-1, 1),
+        disparity=given,
+        disparity_range=None if given is None else (-1, 1),
         aperture=aperture,
         levels=levels,
         title=title or source.stem,

@@ -1,4 +1,4 @@
-"""What commands share: options of the light field readers, spans of numbers, outputs that are not overwritten."""
+"""What commands share: options of the light field readers, lists of numbers, outputs that must not be overwritten."""
 
 import os
 import re
@@ -163,7 +163,7 @@ def output_folder(path: Path, *, force: bool) -> Iterator[Path]:
     ValueError
         One line: not empty, not a folder, or it cannot be written.
     """
-    from refocal.photo.images import written_beside
+    from refocal.images.image import written_beside
 
     if path.exists() and not path.is_dir():
         raise ValueError(f"{path} is a file; name a folder")
@@ -181,7 +181,7 @@ def output_folder(path: Path, *, force: bool) -> Iterator[Path]:
         yield beside
 
 
-def followed(items: Sequence[T], what: str) -> Iterator[T]:
+def with_progress(items: Sequence[T], what: str) -> Iterator[T]:
     """Go through items with a progress bar on stderr, where that is a terminal."""
     from rich.console import Console
     from rich.progress import track

@@ -1,1 +1,1 @@
-"""How the generator is made: crops, networks, losses, the training loop, export (torch)."""
+"""How the generator is made (torch): networks, data, training, export."""

@@ -1,4 +1,4 @@
-"""What a training is made of, as plain values: `params.yaml` says the same, checked, for the pipeline."""
+"""The configuration of a training, as plain values: `params.yaml` holds the same, checked, for the pipeline."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ class LossConfig:
     layers: tuple[str, ...] = ("relu1_2", "relu2_2", "relu3_3")
 
     @property
-    def look(self) -> bool:
+    def compares_images(self) -> bool:
         """Whether a loss looks at refocused pictures at all."""
         return bool(self.adversarial or self.perceptual or self.l1 or self.ssim)
 
@@ -50,7 +50,7 @@ class TrainConfig:
     on_the_fly: float = 0  # share of the visits of light fields whose targets are rendered at any focus
     init: str | None = None  # a generator.pt to start from; None: random weights
     imagenet: str | None = None  # weights of ImageNet for the encoder of a lens generator that starts from none
-    told: float = 0.5  # share of the crops for which a lens generator is told the true disparity
+    given_disparity: float = 0.5  # share of the crops for which a lens generator is given the true disparity
     learning_rate: float = 2e-4
     encoder_rate: float = 1  # share of it for the encoder of a lens generator, which may know pictures already
     betas: tuple[float, float] = (0.5, 0.999)
@@ -61,7 +61,7 @@ class TrainConfig:
     device: str = "auto"  # or "cpu", "cuda"
     workers: int = 0  # processes that read crops; 0: the training process itself
     checkpoint_every: int = 500  # steps
-    pictures_every: int = 500  # steps between looks at the validation scenes
+    validate_every: int = 500  # steps between looks at the validation scenes
 
     @property
     def own(self) -> UNetConfig | LensConfig:

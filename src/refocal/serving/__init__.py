@@ -1,1 +1,1 @@
-"""How others reach it: HTTP, online and in batches, and a page (bentoml, fastapi). Knows `photo` alone."""
+"""The service: HTTP requests for one photo or many, and a page (bentoml, fastapi)."""

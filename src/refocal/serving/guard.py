@@ -1,6 +1,6 @@
-"""What stands before every request: who may ask, how much may be sent, how many at once and how long; and the log.
+"""Middleware before every request: authentication, limits of size, concurrency and time, and the log.
 
-One ASGI middleware around everything that the server answers, BentoML's own doors included.
+One ASGI middleware around all endpoints, those of BentoML included.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import refocal
-from refocal.serving import meters
+from refocal.serving import metrics
 from refocal.serving.logs import LOG
 from refocal.serving.settings import Settings
 
@@ -28,7 +28,7 @@ OPEN = (
     "/healthz",
     "/",
     "/favicon.ico",
-)  # without a token: health, and the page, which asks for it
+)  # public: health, and the page, which asks for the token
 STATIC = "/static/"
 MULTIPART = "multipart/form-data"
 HEADERS = {
@@ -38,7 +38,7 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-CLOSED = "default-src 'none'; frame-ancestors 'none'"  # of what is no page
+CLOSED = "default-src 'none'; frame-ancestors 'none'"  # of everything but the page
 
 
 class Guard:
@@ -55,14 +55,14 @@ class Guard:
         self.held = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or refuse it with JSON."""
+        """Answer a request, or reject it with JSON."""
         if scope["type"] != "http":
             if scope["type"] == "lifespan":
                 await self.app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        told = headers.get("x-request-id", "")
-        name = told if re.fullmatch(r"[\w.:-]{1,64}", told) else secrets.token_hex(8)
+        sent_id = headers.get("x-request-id", "")
+        name = sent_id if re.fullmatch(r"[\w.:-]{1,64}", sent_id) else secrets.token_hex(8)
         scope.setdefault("state", {})["request_id"] = name
         exchange = _Exchange(scope, receive, send, name, self._limit(scope["path"]))
         refused = self._refused(scope, headers, exchange.limit)
@@ -75,7 +75,7 @@ class Guard:
         exchange.write_log()
 
     async def _held(self, exchange: "_Exchange") -> None:
-        """Pass a request on while there is room and time for it."""
+        """Pass a request on within the limits of concurrency and time."""
         if self.held >= self.settings.concurrency:
             await exchange.refuse(503, "busy: try again in a second", "concurrency")
             return
@@ -83,7 +83,7 @@ class Guard:
         work = asyncio.ensure_future(self.app(exchange.scope, exchange.receive, exchange.send))
         work.add_done_callback(self._released)
         try:
-            # Not cancelled by waiting: a thread of it runs on, and takes its room until it ends.
+            # Waiting does not cancel it: its thread runs on, and counts until it ends.
             done, _ = await asyncio.wait({work}, timeout=self.settings.timeout)
         except asyncio.CancelledError:
             work.cancel()
@@ -92,12 +92,12 @@ class Guard:
             await exchange.refuse(503, f"not done within {self.settings.timeout:g} s", "timeout")
             work.cancel()
         elif (error := work.exception()) is not None and not exchange.status:
-            raise error  # nobody has answered; what was answered is in the log already
+            raise error  # no response was sent yet; otherwise the log has it
 
     def _released(self, work: "asyncio.Future[None]") -> None:
         self.held -= 1
         if not work.cancelled():
-            work.exception()  # looked at, so that nobody complains of it when it came too late
+            work.exception()  # retrieved, or asyncio would warn that it never was
 
     def _limit(self, path: str) -> int:
         return self.settings.max_batch_bytes if path == "/batch" else self.settings.max_bytes
@@ -123,11 +123,11 @@ class Guard:
 
 
 class _DisconnectedError(Exception):
-    """The body was longer than told; nobody shall read on."""
+    """The body is longer than allowed; reading it stops."""
 
 
 class _Exchange:
-    """A request and its answer: counted, bounded, and logged."""
+    """A request and its response: counted, limited, and logged."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, name: str, limit: int) -> None:
         self.scope, self.name, self.limit = scope, name, limit
@@ -145,7 +145,7 @@ class _Exchange:
         return message
 
     async def send(self, message: Message) -> None:
-        if self.refused_for:  # an answer was given already: what comes late is dropped
+        if self.refused_for:  # a response was sent already: what comes later is dropped
             return
         if message["type"] == "http.response.start":
             headers = MutableHeaders(raw=message["headers"])
@@ -170,12 +170,12 @@ class _Exchange:
         headers["X-Refocal-Version"] = refocal.__version__
 
     async def refuse(self, status: int, line: str, reason: str) -> None:
-        """Answer with JSON; where an answer has begun, the connection ends."""
+        """Answer with a JSON error; where a response has begun, the connection ends."""
         if self.refused_for:
             return
         begun = self.status != 0
         self.refused_for, self.status = reason, status
-        meters.REFUSED.labels(reason).inc()
+        metrics.REFUSED.labels(reason).inc()
         if begun:
             return
         body = json.dumps({"error": line, "field": None, "request_id": self.name}).encode()
@@ -186,7 +186,7 @@ class _Exchange:
         if status == 401:
             headers["WWW-Authenticate"] = "Bearer"
         if status in {413, 415, 401, 503}:
-            headers["Connection"] = "close"  # what is still on its way is not read
+            headers["Connection"] = "close"  # the rest of the body is not read
         await self._send({"type": "http.response.start", "status": status, "headers": headers.raw})
         await self._send({"type": "http.response.body", "body": body})
 

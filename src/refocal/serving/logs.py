@@ -1,4 +1,4 @@
-"""What the service says of itself: one line of JSON an event, on standard error."""
+"""The log of the service: one line of JSON per event, on standard error."""
 
 import json
 import logging
@@ -25,7 +25,7 @@ class JsonLines(logging.Formatter):
 
 
 def set_up(level: str = "INFO") -> None:
-    """Let the service's log go to standard error, and nowhere else; a second call changes nothing."""
+    """Send the log of the service to standard error only; a second call changes nothing."""
     if not LOG.handlers:
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(JsonLines())

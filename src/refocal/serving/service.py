@@ -1,4 +1,4 @@
-"""The service that `bentoml serve` runs: workers, each with a model, the API, the page, and a hand for batches."""
+"""The service that `bentoml serve` runs: workers, each with a model, the API, the page, and a thread for batches."""
 
 import sys
 import threading
@@ -8,15 +8,15 @@ from typing import Any
 import bentoml
 from starlette.middleware.cors import CORSMiddleware
 
-from refocal.photo.refocuser import Refocuser
-from refocal.serving import logs, meters
-from refocal.serving.api import build
-from refocal.serving.cache import Cache
+from refocal.model.refocuser import Refocuser
+from refocal.serving import logs, metrics
+from refocal.serving.api.app import build
 from refocal.serving.guard import Guard
-from refocal.serving.jobs import Jobs, Made
+from refocal.serving.jobs.jobs import Jobs, Made
+from refocal.serving.pipeline.cache import Cache
+from refocal.serving.pipeline.options import options_of
+from refocal.serving.pipeline.pipeline import RequestPipeline
 from refocal.serving.settings import Settings, read_settings
-from refocal.serving.studio import Studio
-from refocal.serving.wishes import wish_of
 
 try:
     SETTINGS: Settings = read_settings()
@@ -26,7 +26,7 @@ APP = build(SETTINGS)
 logs.set_up()
 
 
-# What `bentoml build` puts into a bento: the package itself, its weights inside; in a container of the locked versions.
+# What `bentoml build` packs: the package with its weights; its container installs the locked versions.
 CARRIED = ["pyproject.toml", "hatch_build.py", "requirements.lock", "README.md", "LICENSE", "src", "models"]
 IMAGE = (
     bentoml.images.Image(python_version="3.11", lock_python_packages=False)
@@ -41,12 +41,12 @@ IMAGE = (
     image=IMAGE,
     workers=SETTINGS.workers,
     traffic={"timeout": SETTINGS.timeout + 5},
-    logging={"access": {"enabled": False}},  # the guard writes it, with the request's id
+    logging={"access": {"enabled": False}},  # the guard writes it, with the id of the request
     metrics={"enabled": True},
 )
 @bentoml.asgi_app(APP, path="/")
 class Refocal:
-    """A worker."""
+    """A worker process."""
 
     def __init__(self) -> None:
         try:
@@ -54,35 +54,35 @@ class Refocal:
         except ValueError as error:
             sys.exit(f"refocal: {error}")
         cache = Cache(SETTINGS.dir / "cache", SETTINGS.cache_bytes)
-        self.studio = Studio(refocuser, cache, max_pixels=SETTINGS.max_pixels, at_once=SETTINGS.at_once)
-        self.studio.warm()  # ready is who has run once
+        self.pipeline = RequestPipeline(refocuser, cache, max_pixels=SETTINGS.max_pixels, at_once=SETTINGS.at_once)
+        self.pipeline.warm_up()  # ready means that the model has run once
         self.jobs = Jobs(SETTINGS.dir / "jobs", limit=SETTINGS.jobs, max_age=SETTINGS.job_days * 86400)
-        APP.state.studio, APP.state.jobs = self.studio, self.jobs
+        APP.state.pipeline, APP.state.jobs = self.pipeline, self.jobs
         self.stop = threading.Event()
-        self.hand = threading.Thread(
-            target=self.jobs.work, args=(self.refocus_one, self.stop, meters.QUEUE.set), daemon=True
+        self.batch_thread = threading.Thread(
+            target=self.jobs.work, args=(self.refocus_batch_photo, self.stop, metrics.QUEUE.set), daemon=True
         )
-        self.hand.start()
+        self.batch_thread.start()
 
-    def refocus_one(self, data: bytes, settings: Mapping[str, Any]) -> Made:
-        """Do one photo of a batch."""
+    def refocus_batch_photo(self, data: bytes, settings: Mapping[str, Any]) -> Made:
+        """Refocus one photo of a batch."""
         try:
-            answer = self.studio.refocus(data, wish_of(settings))
+            answer = self.pipeline.refocus(data, options_of(settings))
         except Exception:
-            meters.PHOTOS.labels("failed").inc()
+            metrics.PHOTOS.labels("failed").inc()
             raise
-        meters.PHOTOS.labels("done").inc()
+        metrics.PHOTOS.labels("done").inc()
         return answer.suffix, answer.data, {"focus": answer.focus}
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]  # BentoML has no types for it
     def finish(self) -> None:
-        """Let the photo of a batch that is at work end; the next server goes on from there."""
+        """Finish the photo of a batch in progress; the next server goes on from there."""
         self.stop.set()
         self.jobs.wake.set()
-        self.hand.join(timeout=5)
+        self.batch_thread.join(timeout=5)
 
 
-SERVICE: Any = Refocal  # the decorator makes it a Service, which its types do not tell
+SERVICE: Any = Refocal  # the decorator makes it a Service, which its types do not say
 SERVICE.add_asgi_middleware(Guard, settings=SETTINGS)
 if SETTINGS.cors:
     SERVICE.add_asgi_middleware(

@@ -1,4 +1,4 @@
-"""What of the service can be set, each by an environment variable that begins with REFOCAL_."""
+"""Settings of the service, each an environment variable that begins with REFOCAL_."""
 
 import os
 import tempfile
@@ -9,36 +9,36 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings; the variable of each is its name in capitals, with REFOCAL_ before it.
+    """Settings of the service. The variable of each is its name in capitals, prefixed with REFOCAL_.
 
     Attributes
     ----------
     model
         ONNX file; empty: as `refocal photo` finds it.
     token
-        Where set, requests must bring it ("Authorization: Bearer …"), those of health and of the page's files apart.
+        Where set, requests must carry it ("Authorization: Bearer …"), except those of health and of the page's files.
     cors
-        Origins, with commas between, whose pages may call the API; empty: none.
+        Comma-separated origins whose pages may call the API; empty: none.
     max_bytes, max_batch_bytes
-        Of a request's body; of /batch.
+        Size of a request; of a request to /batch.
     max_pixels
-        Of a photo, checked before it is decoded.
+        Pixels of a photo, checked before it is decoded.
     max_photos
-        Of a batch.
+        Photos of a batch.
     workers, threads
-        Processes; threads of onnxruntime in each, 0: the cores shared out among the processes.
+        Processes; threads of onnxruntime in each, 0: the cores divided by the number of processes.
     concurrency
-        Requests that a worker holds at once; further ones get 503 and when to come again.
+        Requests that a worker accepts at once; further ones get 503 with `Retry-After`.
     at_once
-        Of those, the photos that are worked on at the same time.
+        Photos that a worker processes at the same time.
     batch
-        Of those, the ones of one size that go through the model together at most: for a GPU.
+        Photos of one size that the model processes as one micro-batch, at most: for a GPU.
     timeout
-        Seconds until a request is given up with 503.
+        Seconds until a request is answered with 503.
     dir
-        Where jobs and analyses lie, shared by all workers.
+        Folder of jobs and cached disparities, shared by all workers.
     cache_bytes
-        Of the analyses kept on disk.
+        Size of the cache of disparities.
     jobs, job_days
         Jobs kept at once, and how long.
     """
@@ -79,7 +79,7 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
     ValueError
         One line that names the variable, its value and what is allowed.
     """
-    told: dict[str, object] = {}
+    given: dict[str, object] = {}
     for field in fields(Settings):
         name = f"REFOCAL_{field.name.upper()}"
         text = environment.get(name, "").strip()
@@ -94,8 +94,8 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
         if value is None or (isinstance(value, int | float) and not _allowed(field.name, value)):
             least = "0 or more" if field.name in AT_LEAST_0 else "more than 0"
             raise ValueError(f"{name} must be {'an integer' if kind is int else 'a number'}, {least}, got {text!r}")
-        told[field.name] = value
-    return Settings(**told)  # type: ignore[arg-type]  # each was read as its own type
+        given[field.name] = value
+    return Settings(**given)  # type: ignore[arg-type]  # each was read as its own type
 
 
 def _allowed(name: str, value: float) -> bool:

@@ -1,4 +1,4 @@
-"""The stages of dvc.yaml, one module each: read the own section of params.yaml, call the wings, write outputs."""
+"""The stages of dvc.yaml, one module each: read a section of params.yaml, call the packages, write outputs."""
 
 import signal
 import sys
@@ -10,7 +10,7 @@ from typing import NoReturn
 
 
 def run(main: Callable[[], None]) -> NoReturn:
-    """Run a stage as a program: what went wrong is said in one line, and the exit code tells DVC.
+    """Run a stage as a program: errors are printed in one line, and DVC reads the exit code.
 
     0: done; 2: bad input (ValueError), or a disk that is full or away (OSError); 130 and 143: interrupted by Ctrl-C or
     SIGTERM. SIGTERM unwinds like Ctrl-C, so that half-written files are cleared away and workers end; a stage that has

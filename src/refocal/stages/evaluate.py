@@ -1,4 +1,4 @@
-"""Stage `evaluate`: the exported model and its baselines on held-out scenes -> metrics.json, plots/, pictures/."""
+"""Stage evaluate: score the exported model and its baselines on held-out scenes -> metrics.json, plots/, pictures/."""
 
 import json
 import shutil
@@ -6,14 +6,14 @@ from pathlib import Path
 
 from rich.progress import track
 
-from refocal.judging.baselines import Method, Oracle, fit_gaussian, identity
-from refocal.judging.report import by_focus, by_scene, report
-from refocal.judging.scoring import score_scene
-from refocal.judging.sheets import write_sheets
-from refocal.judging.ways import ways_in
-from refocal.optics.scenes import Scene, read_manifest, read_scenes
+from refocal.evaluation.baselines import Method, Oracle, fit_gaussian, identity
+from refocal.evaluation.modes import evaluation_modes
+from refocal.evaluation.report import by_focus, by_scene, report
+from refocal.evaluation.scoring import score_scene
+from refocal.evaluation.sheets import write_sheets
+from refocal.model.refocuser import Refocuser
 from refocal.params import Evaluate, read_params
-from refocal.photo.refocuser import Refocuser
+from refocal.scenes.scene import Scene, read_manifest, read_scenes
 from refocal.stages import run
 
 SCENES, OURS, ORIGINAL = Path("scenes"), Path("models/refocal.onnx"), Path("models/original.onnx")
@@ -51,9 +51,9 @@ def main() -> None:
 
 def methods_of(ours: Refocuser, params: Evaluate) -> dict[str, Method]:
     """Return what is compared, by name: the exported models, and the baselines."""
-    methods = ways_in(ours)
+    methods = evaluation_modes(ours)
     if ORIGINAL.exists():
-        methods["original"] = ways_in(model(ORIGINAL, params))["refocal"]
+        methods["original"] = evaluation_modes(model(ORIGINAL, params))["refocal"]
     recipe = read_manifest(SCENES).get("recipe", {})  # of the stage stack; other makers' scenes may have none
     oracle = Oracle(**{key: recipe[key] for key in ("pupil", "linear") if key in recipe})
     return methods | {
@@ -69,7 +69,7 @@ def judged(scenes: list[Scene]) -> list[Scene]:
 
 
 def model(path: Path, params: Evaluate) -> Refocuser:
-    """Open an ONNX file: the very file that is served, through the very door."""
+    """Open an ONNX file with `Refocuser`, as everything that serves it does."""
     return Refocuser(path, tile=params.tile, threads=params.threads)
 
 

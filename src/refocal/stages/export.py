@@ -5,9 +5,9 @@ A generator without halves leaves two empty files: DVC wants every output of a s
 
 from pathlib import Path
 
-from refocal.learning.exporting import export
+from refocal.inference.session import part_of
+from refocal.learning.export.export import export
 from refocal.params import read_params
-from refocal.photo.session import part_of
 from refocal.stages import run
 
 

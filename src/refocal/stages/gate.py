@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from refocal.judging.gate import compare
+from refocal.evaluation.gate import compare
 from refocal.params import read_params
 
 METRICS, LOCK = "metrics.json", "dvc.lock"

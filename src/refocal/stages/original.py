@@ -1,12 +1,12 @@
-"""Stage original: the original's recipe, on the same data and budget -> models/original.onnx, a baseline."""
+"""Stage original: train the original's recipe on the same data and budget, as a baseline -> models/original.onnx."""
 
 import shutil
 from pathlib import Path
 
-from refocal.learning.exporting import export
-from refocal.learning.training import train
-from refocal.optics.scenes import read_scenes
+from refocal.learning.export.export import export
+from refocal.learning.training.loop import train
 from refocal.params import read_params
+from refocal.scenes.scene import read_scenes
 from refocal.stages import run
 from refocal.stages.train import shown, train_config
 

@@ -1,8 +1,8 @@
-"""Put models/generator.pt into models/pretrained/, in 16 bits: `make release`, by hand and seldom."""
+"""Write models/generator.pt to models/pretrained/ in 16 bits: `make release`, by hand and seldom."""
 
 from pathlib import Path
 
-from refocal.learning.releasing import release
+from refocal.learning.export.release import release
 from refocal.stages import run
 
 FOLDER = Path("models/pretrained")

@@ -9,10 +9,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from refocal import __version__
-from refocal.optics.batch import Places, prepare_scenes
-from refocal.optics.preparing import Recipe
-from refocal.optics.splitting import split_by_group
 from refocal.params import read_params
+from refocal.scenes.parallel import Folders, prepare_scenes
+from refocal.scenes.preparation import Recipe
+from refocal.scenes.split import split_by_group
 from refocal.stages import run
 
 SCENES, SIDE = Path("scenes"), Path("checkpoints/stack")
@@ -31,18 +31,18 @@ def shown() -> Iterator[Callable[[int, int, str], None]]:
         TimeRemainingColumn(),
         TextColumn("{task.description}"),
     )
-    told = time.monotonic()
+    last_line = time.monotonic()
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=None)
 
-        def tell(done: int, total: int, name: str) -> None:
-            nonlocal told
+        def report(done: int, total: int, name: str) -> None:
+            nonlocal last_line
             bar.update(task, completed=done, total=total, description=name)
-            if not console.is_terminal and (time.monotonic() - told >= LINE_EVERY or done == total):
-                told = time.monotonic()
+            if not console.is_terminal and (time.monotonic() - last_line >= LINE_EVERY or done == total):
+                last_line = time.monotonic()
                 print(f"stack: {done} of {total} light fields, last {name}", flush=True)
 
-        yield tell
+        yield report
 
 
 def main() -> None:
@@ -59,7 +59,7 @@ def main() -> None:
     )
     with shown() as progress:
         skipped = prepare_scenes(
-            Places(Path(section.data), SCENES, SIDE),
+            Folders(Path(section.data), SCENES, SIDE),
             recipe,
             lambda groups: split_by_group(groups, **section.split.model_dump()),
             about={"refocal": __version__, "recipe": section.model_dump(mode="json", exclude=NO_EFFECT)},

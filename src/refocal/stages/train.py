@@ -18,9 +18,9 @@ from refocal.learning.config import LossConfig, TrainConfig
 from refocal.learning.networks.lens import LensConfig
 from refocal.learning.networks.patchgan import PatchGANConfig
 from refocal.learning.networks.unet import UNetConfig
-from refocal.learning.training import train
-from refocal.optics.scenes import read_scenes
+from refocal.learning.training.loop import train
 from refocal.params import Train, read_params
+from refocal.scenes.scene import read_scenes
 from refocal.stages import run
 
 Log = Callable[[str, float, int], None]
@@ -46,18 +46,18 @@ def shown(name: str) -> Iterator[Callable[[int, int, float], None]]:
     console = Console()
     text = TextColumn("{task.fields[speed]:.1f} img/s")
     columns = (TextColumn(name), BarColumn(), MofNCompleteColumn(), text, TimeRemainingColumn())
-    told = time.monotonic()
+    last_line = time.monotonic()
     with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task(name, total=None, speed=0.0)
 
-        def tell(step: int, steps: int, speed: float) -> None:
-            nonlocal told
+        def report(step: int, steps: int, speed: float) -> None:
+            nonlocal last_line
             bar.update(task, completed=step, total=steps, speed=speed)
-            if not console.is_terminal and (time.monotonic() - told >= LINE_EVERY or step == steps):
-                told, left = time.monotonic(), bar.tasks[task].time_remaining
+            if not console.is_terminal and (time.monotonic() - last_line >= LINE_EVERY or step == steps):
+                last_line, left = time.monotonic(), bar.tasks[task].time_remaining
                 print(f"{name}: step {step} of {steps}, {speed:.1f} img/s, {left or 0:.0f} s left", flush=True)
 
-        yield tell
+        yield report
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from refocal.learning.networks.renderer import LEVELS, Pupil, Renderer, kernel, reduction, to_linear, to_srgb
-from refocal.optics.render import render as reference
+from refocal.render.reference import render as reference
 
 SIZE = 96
 RED, BLUE, BLACK = (

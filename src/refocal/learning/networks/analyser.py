@@ -1,4 +1,4 @@
-"""Photo to disparity: an encoder that knows pictures, a decoder that keeps edges.
+"""Photo to disparity: a pretrained encoder, and a decoder that keeps edges.
 
 Notation as in `lens`: H, W height and width of the photo, h, w a quarter of it; D planes of disparity.
 """

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 without its classifier: what a network that has seen ImageNet knows, as an encoder.
+"""EfficientNet-Lite0 without its classifier, as an encoder that may start from ImageNet weights.
 
 Its batch norms are folded into the convolutions before them: no statistics of batches, so any size and batch will do.
 """

@@ -1,4 +1,4 @@
-"""Which generators there are, by name."""
+"""Build a generator by name."""
 
 from refocal.learning.networks.lens import Lens, LensConfig
 from refocal.learning.networks.unet import UNet, UNetConfig
@@ -7,7 +7,7 @@ Generator = UNet | Lens
 
 
 def build_generator(network: str, unet: UNetConfig, lens: LensConfig, aperture_scale: float) -> Generator:
-    """Build a generator: "unet", told focus and aperture as a code, or "lens", which knows optics.
+    """Build a generator: "unet", conditioned on focus and aperture as a code, or "lens", which renders.
 
     `aperture_scale` is how many pixels an aperture of 1 in sigma stands for.
     """

@@ -1,4 +1,4 @@
-"""The physics-guided generator: photo -> disparity -> lens -> a small refiner.
+"""The physics-guided generator: photo -> disparity -> renderer -> a small refiner.
 
 Notation: H, W height and width of the photo, h, w a quarter of it; g disparity in units of focus, -1 the farthest, +1
 the nearest; D planes of g; sigma = (focus, aperture / aperture scale), as for the U-Net.

@@ -1,4 +1,4 @@
-"""The discriminator: a PatchGAN, which judges every patch of a picture by itself (Isola et al., CVPR 2017)."""
+"""The discriminator: a PatchGAN, which judges each patch of an image by itself (Isola et al., CVPR 2017)."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ class PatchGANConfig:
     layers : int
         Strided convolutions; 3 give patches of 70 x 70 pixels.
     sigma : bool
-        Whether it is told focus and aperture, as two constant planes: it can then see that the focus is wrong, and not
+        Whether it gets focus and aperture as two constant planes: it can then see that the focus is wrong, and not
         only that the picture is not real.
     """
 

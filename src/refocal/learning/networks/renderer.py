@@ -1,4 +1,4 @@
-"""The lens, differentiable: a sharp photo and its disparity to the photo that a lens focused elsewhere takes.
+"""A differentiable lens: a sharp photo and its disparity to the photo that a lens focused elsewhere takes.
 
 Notation as in `optics.render`: g disparity in units of focus (-1 farthest, +1 nearest), F focus, A aperture. A pixel
 has the signed blur diameter b = A (F - g) / 2: positive behind the focus, negative before it.

@@ -1,4 +1,4 @@
-"""The generator of the description: a U-Net that is told where the focus shall lie and how strong the blur.
+"""The generator of the description: a U-Net conditioned on focus and aperture.
 
 Notation: H, W height and width, a multiple of 2 ** num_downs; h, w those of the innermost block, H / 2 ** num_downs;
 sigma = (focus, aperture / aperture scale), scaled by who calls: the training and the export wrapper.

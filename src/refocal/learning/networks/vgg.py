@@ -1,4 +1,4 @@
-"""Features of VGG16 (Simonyan & Zisserman, ICLR 2015) at chosen layers, frozen: the eyes of the perceptual loss."""
+"""Features of VGG16 (Simonyan & Zisserman, ICLR 2015) at chosen layers, frozen, for the perceptual loss."""
 
 import math
 from collections.abc import Sequence

@@ -1,0 +1,1 @@
+"""Disparity and the all-in-focus photo from a focus bracket."""

@@ -1,0 +1,1 @@
+"""Disparity from the views of a light field, by plane sweep."""

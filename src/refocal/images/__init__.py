@@ -1,0 +1,1 @@
+"""Picture files to pixels and back, colour, animations, and whether a photo is sharp (NumPy, Pillow, imagecodecs)."""

@@ -1,0 +1,198 @@
+"""`Image`: what an image file is in memory, and how it is written back.
+
+A picture in memory is upright (turned as its EXIF says), grey (H, W), RGB (H, W, 3) or RGBA (H, W, 4), and keeps the
+depth of its file: uint8, uint16 or float32. What is computed with is a *photo*: float32 (H, W, 3), sRGB, [0, 1].
+`as_photo` and `like_input` go there and back. Pictures are written beside their place and renamed, so a file is never
+half written.
+"""
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+from numpy.typing import NDArray
+
+from refocal.images.decoding import MAX_PIXELS, decode
+from refocal.images.encoding import encode
+
+Pixels = NDArray[Any]  # (H, W), (H, W, 3) or (H, W, 4) of uint8, uint16 or float32
+LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)  # ITU-R BT.709-6, item 3.2
+_LIMITS = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535, np.dtype(np.float32): 1}
+
+
+@dataclass(frozen=True)
+class Image:
+    """A picture: its upright pixels, and what its file said about them.
+
+    Attributes
+    ----------
+    pixels
+        (H, W), (H, W, 3) or (H, W, 4) of uint8, uint16 or float32 [0, 1]; the fourth channel is straight alpha.
+    icc
+        ICC profile that the values are in, if the file has one.
+    exif
+        EXIF block without its "Exif" header, orientation reset to 1 as the pixels are upright.
+    """
+
+    pixels: Pixels
+    icc: bytes | None = None
+    exif: bytes | None = None
+
+
+def read_image(source: str | os.PathLike[str] | bytes, *, max_pixels: int = MAX_PIXELS) -> Image:
+    """Read a JPEG, PNG, WebP or TIFF picture (of several frames the first), upright.
+
+    Parameters
+    ----------
+    source
+        Path, or the bytes of a file.
+    max_pixels
+        Pictures of more pixels are refused before they are decoded.
+
+    Raises
+    ------
+    ValueError
+        One line that names the file: absent, unreadable, no such picture, damaged, too large.
+    """
+    if isinstance(source, bytes):
+        return Image(*decode(source, "the picture", max_pixels))
+    path = Path(source)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ValueError(f"cannot read {path}: {error.strerror or error}") from None
+    return Image(*decode(data, str(path), max_pixels))
+
+
+def write_image(path: str | os.PathLike[str], pixels: Pixels, *, like: Image | None = None, quality: int = 95) -> None:
+    """Write a picture in the format that the suffix names: .jpg, .jpeg, .png, .webp, .tif or .tiff.
+
+    Parameters
+    ----------
+    path
+        The file; its folder must exist. It is replaced at once, when all is written.
+    pixels
+        As in `Image`. Values are rounded where the format is coarser: JPEG and WebP hold 8 bit, PNG 8 and 16 (floats
+        become 16), TIFF all.
+    like
+        The picture whose ICC profile and EXIF go along.
+    quality
+        1 to 100, of JPEG and WebP.
+
+    Raises
+    ------
+    ValueError
+        Unknown suffix, pixels that no picture has, transparency into JPEG, or a folder that cannot be written.
+    """
+    path = Path(path)
+    pixels = checked_pixels(pixels, "pixels")
+    icc = like.icc if like is not None and (like.pixels.ndim == 2) == (pixels.ndim == 2) else None
+    data = encode(pixels, path, icc=icc, exif=like.exif if like is not None else None, quality=quality)
+    with written_beside(path) as beside:
+        beside.write_bytes(data)
+
+
+@contextmanager
+def written_beside(path: Path) -> Iterator[Path]:
+    """Give a path in the same folder and of the same suffix to write to; renamed when all went well, else removed.
+
+    Raises
+    ------
+    ValueError
+        In one line, for any OSError: no such folder, no permission, disk full.
+    """
+    beside = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
+    try:
+        yield beside
+        beside.replace(path)
+    except OSError as error:
+        raise ValueError(f"cannot write {path}: {error.strerror or error}") from None
+    finally:
+        if beside.is_dir():
+            shutil.rmtree(beside)
+        else:
+            beside.unlink(missing_ok=True)
+
+
+def checked_pixels(pixels: Any, name: str) -> Pixels:
+    """Return `pixels` if they are a picture in memory.
+
+    Raises
+    ------
+    ValueError
+        Other shape or dtype, no pixels, or floats that are NaN or outside [0, 1].
+    """
+    if not isinstance(pixels, np.ndarray):
+        raise ValueError(f"{name} must be a NumPy array, got {type(pixels).__name__}")  # noqa: TRY004  one kind of error
+    if not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in {3, 4})) or 0 in pixels.shape:
+        raise ValueError(f"{name} must be (H, W), (H, W, 3) or (H, W, 4) with pixels in it, got {pixels.shape}")
+    if pixels.dtype not in _LIMITS:
+        raise ValueError(f"{name} must be uint8, uint16 or float32 in [0, 1], got {pixels.dtype}")
+    if pixels.dtype == np.float32:
+        low, high = float(pixels.min()), float(pixels.max())
+        if not (low >= 0 and high <= 1):  # NaN fails too
+            raise ValueError(f"{name} of float32 must lie in [0, 1], got {low:g} to {high:g}")
+    return pixels
+
+
+def as_photo(pixels: Pixels) -> NDArray[np.float32]:
+    """Turn a picture into a photo: float32 (H, W, 3) [0, 1]; grey is repeated, alpha left out."""
+    colour = pixels[..., None].repeat(3, axis=2) if pixels.ndim == 2 else pixels[..., :3]
+    if colour.dtype == np.float32:
+        return np.ascontiguousarray(colour)
+    return colour * np.float32(1 / _LIMITS[colour.dtype])
+
+
+def reduced(pixels: Pixels, side: int) -> NDArray[np.float32]:
+    """Turn a picture into a photo whose short side is at most `side` pixels, antialiased; 0: its size stays."""
+    height, width = pixels.shape[:2]
+    scale = side / min(height, width)
+    if side == 0 or scale >= 1:
+        return as_photo(pixels)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    colour = pixels[..., None].repeat(3, axis=2) if pixels.ndim == 2 else pixels[..., :3]
+    channels = [
+        PIL.Image.fromarray(np.asarray(colour[..., c], np.float32)).resize(size, PIL.Image.Resampling.BILINEAR)
+        for c in range(3)
+    ]
+    limit = np.float32(1 if colour.dtype == np.float32 else 1 / _LIMITS[colour.dtype])
+    return np.clip(np.stack([np.asarray(channel) for channel in channels], axis=-1) * limit, 0, 1)
+
+
+def like_input(photo: NDArray[np.float32], pixels: Pixels) -> Pixels:
+    """Turn a photo back into the kind of picture that `pixels` is: same dtype and channels, alpha untouched.
+
+    Parameters
+    ----------
+    photo
+        float32 (H, W, 3); clipped to [0, 1].
+    pixels
+        (H, W), (H, W, 3) or (H, W, 4): the picture that the photo came from.
+    """
+    photo = np.clip(photo, 0, 1)
+    colour = photo @ LUMA if pixels.ndim == 2 else photo
+    if pixels.dtype != np.float32:
+        colour = np.rint(colour * _LIMITS[pixels.dtype]).astype(pixels.dtype)
+    if pixels.ndim == 3 and pixels.shape[2] == 4:
+        return np.concatenate([colour, pixels[..., 3:]], axis=2)
+    return np.clip(colour, 0, 1) if pixels.dtype == np.float32 else colour
+
+
+def to_linear(x: NDArray[Any]) -> NDArray[np.float32]:
+    """Decode sRGB values to linear light, float32 (IEC 61966-2-1:1999, 5.2)."""
+    x = np.asarray(x, np.float32)
+    return np.where(x <= 0.04045, x / 12.92, ((np.maximum(x, 0.04045) + 0.055) / 1.055) ** 2.4).astype(np.float32)
+
+
+def to_srgb(x: NDArray[Any]) -> NDArray[np.float32]:
+    """Encode linear light as sRGB values, float32 (IEC 61966-2-1:1999, 5.2): the inverse of `to_linear`."""
+    x = np.asarray(x, np.float32)
+    coded = 1.055 * np.maximum(x, 0.0031308) ** (1 / 2.4) - 0.055
+    return np.where(x <= 0.0031308, x * 12.92, coded).astype(np.float32)

@@ -1,1 +1,0 @@
-"""How good it is: scores, baselines, reports."""

@@ -1,0 +1,1 @@
+"""Batches: which crop of which scene, at which focus; targets averaged from views on the training device."""

@@ -1,0 +1,92 @@
+"""Complete batches on the training device: crops, targets averaged from views there, rendered examples."""
+
+from collections.abc import Iterator
+
+import torch
+from torch.utils.data import DataLoader
+
+from refocal.learning.config import TrainConfig
+from refocal.learning.data.crops import Crops
+from refocal.learning.data.sampling import IndexBatches
+from refocal.learning.data.views import CropRequest, LightFields
+from refocal.learning.examples import Example
+from refocal.learning.rendered.composites import Composites
+from refocal.learning.rendered.source import Rendered, textures_of
+from refocal.learning.training.signals import leave_signals_to_the_parent
+from refocal.shiftadd.slopes import FocusRange
+
+
+class BatchStream:
+    """All batches of a training, each a function of seed and step alone.
+
+    Parameters
+    ----------
+    crops : Crops
+        The crops of the scenes.
+    config : TrainConfig
+        How many of a batch are drawn, and how many crops are averaged from views.
+    device : torch.device
+        Where batches are wanted.
+
+    Raises
+    ------
+    ValueError
+        One line: light fields without views where crops are to be averaged from them, or too many.
+    """
+
+    def __init__(self, crops: Crops, config: TrainConfig, device: torch.device) -> None:
+        self.crops, self.config, self.device = crops, config, device
+        self.drawn = round(config.rendered * config.batch)
+        self.size = config.batch - self.drawn  # crops in a batch: epochs are passes over them
+        self.source: Rendered | None = None
+        if self.drawn:  # the photos of the training scenes are its textures
+            textures = textures_of(crops.scenes, seed=config.seed, device=device)
+            composites = Composites(crops.epoch_scenes(), device) if config.composites else None
+            self.source = Rendered(
+                textures,
+                crop=config.crop,
+                seed=config.seed,
+                refocused=config.losses.compares_images,
+                composites=composites,
+                share=config.composites,
+            )
+        averaged = [scene for scene in crops.scenes if scene.kind == "light_field"] if crops.on_the_fly else []
+        self.numbers = {scene: number for number, scene in enumerate(averaged)}
+        self.fields = LightFields(averaged, device) if averaged else None
+
+    def batches(self, first: int, steps: int) -> Iterator[Example]:
+        """Yield the batches from step `first` up to step `steps`: one pass, so that workers never stop on the way."""
+        loader = DataLoader(
+            self.crops,
+            batch_sampler=IndexBatches(first=first, steps=steps, size=self.size),
+            num_workers=self.config.workers,
+            prefetch_factor=4 if self.config.workers else None,
+            pin_memory=self.device.type == "cuda",
+            generator=torch.Generator(),  # its own: the networks' random numbers go on as if there were no loader
+            worker_init_fn=leave_signals_to_the_parent,
+        )
+        for step, crops_read in enumerate(loader, first):
+            batch = Example(*(part.to(self.device, non_blocking=True) for part in crops_read))
+            if self.fields is not None:
+                batch = batch._replace(target=self._averaged(batch.target, step, self.fields))
+            if self.source is not None:
+                batch = Example(*map(torch.cat, zip(batch, self.source.batch(step, self.drawn), strict=True)))
+            yield batch
+
+    @torch.no_grad()
+    def _averaged(self, target: torch.Tensor, step: int, fields: LightFields) -> torch.Tensor:
+        """Return the targets of a step (N, 3, c, c), with those that are still missing."""
+        placements = [self.crops.placement(index) for index in range(step * self.size, (step + 1) * self.size)]
+        missing = [number for number, placement in enumerate(placements) if placement.averaged]
+        if not missing:
+            return target
+        cuts = []
+        for placement in (placements[number] for number in missing):
+            slope = float(FocusRange(*placement.scene.slope_range).slope(placement.focus))
+            cuts.append(
+                CropRequest(self.numbers[placement.scene], slope, placement.top, placement.left, placement.side)
+            )
+        target = target.clone()
+        for number, square in zip(missing, fields.render(cuts), strict=True):
+            target[number] = placements[number].picture(square, self.crops.crop)
+        return target

@@ -1,0 +1,1 @@
+"""Generators to ONNX files that carry their own conventions, checked against torch."""

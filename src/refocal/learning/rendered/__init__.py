@@ -1,0 +1,1 @@
+"""Training examples that are drawn and rendered without end, with known disparity and real occlusion."""

@@ -1,0 +1,1 @@
+"""The conditional GAN: losses, one step, the loop, checkpoints, validation."""

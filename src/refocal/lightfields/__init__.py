@@ -1,0 +1,1 @@
+"""Light fields in: lenslet mosaics, folders of views and arrays become `LightField`."""

@@ -1,0 +1,1 @@
+"""The exported model in use: `Refocuser`, its rendering in tiles, and living pictures."""

@@ -1,1 +1,0 @@
-"""What light does: light fields, focal stacks, depth (numpy, numba)."""

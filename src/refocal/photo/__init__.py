@@ -1,1 +1,0 @@
-"""What a person holds: pictures in, refocused pictures out (numpy, Pillow, onnxruntime)."""

@@ -1,0 +1,1 @@
+"""Photo and disparity to the refocused photo: the reference renderer, tiles, and blurs beyond the model's."""

@@ -1,0 +1,1 @@
+"""Rendered light fields of known disparity: the sample that the pipeline runs on."""

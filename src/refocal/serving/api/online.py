@@ -1,0 +1,124 @@
+"""Endpoints for one photo: POST /refocus, /sweep, /disparity and /living."""
+
+import re
+from typing import Annotated, Literal
+from urllib.parse import quote
+
+from fastapi import APIRouter, Form, Request
+from fastapi.responses import Response
+
+from refocal.serving import metrics
+from refocal.serving.api.schemas import Aperture, Focus, MapFile, Metadata, PhotoFile, Point, Quality, bytes_of, files
+from refocal.serving.errors import RequestError
+from refocal.serving.pipeline.animation import FILMS, Film
+from refocal.serving.pipeline.options import MEDIA, Format, RequestOptions, Result
+from refocal.serving.pipeline.pipeline import RequestPipeline
+
+router = APIRouter(tags=["one photo"])
+
+
+@router.post("/refocus", response_class=Response, responses=files(MEDIA, 409), summary="Refocus a photo")
+def refocus(
+    request: Request,
+    photo: PhotoFile,
+    focus: Focus = None,
+    x: Point = None,
+    y: Point = None,
+    aperture: Aperture = None,
+    disparity: MapFile = None,
+    format: Annotated[  # noqa: A002  its name in the API
+        Format | None, Form(description="Default: the photo's own; of HEIC jpeg", examples=["jpeg"])
+    ] = None,
+    quality: Quality = 92,
+    metadata: Metadata = "keep",
+) -> Response:
+    """Focus by `focus`, or on the point `x`, `y` of the photo."""
+    options = options_from_fields(focus, x, y, aperture, format, quality, metadata)
+    return _answered(request, pipeline_of(request).refocus(photo.file.read(), options, bytes_of(disparity)))
+
+
+@router.post("/sweep", response_class=Response, responses=files(FILMS, 409), summary="Sweep the focus from far to near")
+def sweep(
+    request: Request,
+    photo: PhotoFile,
+    levels: Annotated[int, Form(ge=2, le=64, description="Frames", examples=[15])] = 15,
+    aperture: Aperture = None,
+    disparity: MapFile = None,
+    format: Annotated[  # noqa: A002  its name in the API
+        Film, Form(description="An animation, a film, or a ZIP file of frames", examples=["mp4"])
+    ] = "webp",
+    fps: Annotated[float, Form(ge=1, le=60, allow_inf_nan=False, description="Frames a second", examples=[12])] = 12,
+) -> Response:
+    """Sweep the focus; large photos are reduced, so that all frames together have 40 megapixels at most."""
+    made = pipeline_of(request).sweep(
+        photo.file.read(), levels=levels, aperture=aperture, name=format, fps=fps, given=bytes_of(disparity)
+    )
+    return _answered(request, made)
+
+
+@router.post("/disparity", response_class=Response, responses=files({"png": "image/png"}, 409), summary="Its disparity")
+def disparity(
+    request: Request,
+    photo: PhotoFile,
+    disparity: MapFile = None,
+    view: Annotated[
+        Literal["map", "preview"], Form(description="16-bit grey, or coloured", examples=["preview"])
+    ] = "map",
+) -> Response:
+    """Return the disparity as an image: 0 is the farthest (focus -1), 65535 the nearest (+1)."""
+    return _answered(request, pipeline_of(request).disparity(photo.file.read(), view, bytes_of(disparity)))
+
+
+@router.post("/living", response_class=Response, responses=files({"html": "text/html"}), summary="A living picture")
+def living(
+    request: Request,
+    photo: PhotoFile,
+    levels: Annotated[int, Form(ge=3, le=33, description="Frames inside", examples=[17])] = 17,
+    aperture: Aperture = None,
+    disparity: MapFile = None,
+    title: Annotated[str, Form(max_length=200, description="What the page is called", examples=["Our garden"])] = "",
+) -> Response:
+    """Return one HTML file that refocuses where it is clicked and loads nothing from elsewhere."""
+    made = pipeline_of(request).living(
+        photo.file.read(), levels=levels, aperture=aperture, title=title, given=bytes_of(disparity)
+    )
+    answer = _answered(request, made)
+    name = re.sub(r"[^\w. ()+-]", "_", title).strip(". ") or "living picture"
+    answer.headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{quote(name)}.html"
+    return answer
+
+
+def options_from_fields(
+    focus: float | None,
+    x: float | None,
+    y: float | None,
+    aperture: float | None,
+    name: Format | None,
+    quality: int,
+    metadata: str,
+) -> RequestOptions:
+    """Return the options of a request; RequestError unless exactly one of focus and point is given."""
+    at = None if x is None or y is None else (x, y)
+    if (x is None) != (y is None) or (focus is None) == (at is None):
+        raise RequestError(422, "either focus, or x and y, must be given", "focus")
+    return RequestOptions(focus, at, aperture, name, quality, metadata == "keep")
+
+
+def pipeline_of(request: Request) -> RequestPipeline:
+    """Return the pipeline of this worker."""
+    pipeline: RequestPipeline = request.app.state.pipeline
+    return pipeline
+
+
+def _answered(request: Request, answer: Result) -> Response:
+    endpoint = request.url.path.strip("/")
+    for step, milliseconds in answer.timings.items():
+        metrics.STEP.labels(endpoint, step).observe(milliseconds / 1000)
+    metrics.PIXELS.observe(answer.pixels)
+    headers = {"Server-Timing": ", ".join(f"{step};dur={took:.1f}" for step, took in answer.timings.items())}
+    headers["X-Refocal-Model"] = pipeline_of(request).weights
+    for name in ("focus", "aperture"):
+        if (value := getattr(answer, name)) is not None:
+            headers[f"X-Refocal-{name.title()}"] = f"{value:.4f}"
+    request.scope.setdefault("state", {})["log"] = {"took": {k: round(v, 1) for k, v in answer.timings.items()}}
+    return Response(answer.data, media_type=answer.media, headers=headers)

@@ -1,0 +1,1 @@
+"""Batches of photos as files, which outlive the server."""

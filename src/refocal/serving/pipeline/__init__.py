@@ -1,0 +1,1 @@
+"""What happens to a photo between request and response: decode, analyse, render, encode."""

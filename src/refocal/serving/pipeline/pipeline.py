@@ -1,0 +1,215 @@
+"""The request pipeline: decode, analyse once, render, encode. Without HTTP; for single photos and batches alike."""
+
+import hashlib
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refocal.depth.disparity import enlarge
+from refocal.images.colormap import turbo
+from refocal.images.encoding import encode
+from refocal.images.image import Image, reduced
+from refocal.model.living import living_html
+from refocal.model.refocuser import Refocuser
+from refocal.serving.errors import RequestError
+from refocal.serving.pipeline.animation import FILMS, Film, film
+from refocal.serving.pipeline.cache import Cache
+from refocal.serving.pipeline.options import MEDIA, Format, RequestOptions, Result
+from refocal.serving.pipeline.uploads import format_of, read_disparity_map, read_photo
+
+Map = NDArray[np.float32]
+FILM_PIXELS = 40_000_000  # of all frames together; larger photos are reduced
+AROUND = 0.006  # of the long side: the window around a point whose median counts
+
+
+class RequestPipeline:
+    """Processes photos with a model and a cache of their disparities.
+
+    Parameters
+    ----------
+    refocuser : Refocuser
+    cache : Cache
+        Of disparities, shared by all workers.
+    max_pixels : int
+        Maximum of a photo.
+    at_once : int
+        Photos that are processed at the same time; others wait. This limits the memory.
+    """
+
+    def __init__(self, refocuser: Refocuser, cache: Cache, *, max_pixels: int, at_once: int) -> None:
+        self.refocuser, self.cache, self.max_pixels = refocuser, cache, max_pixels
+        self.slots = threading.BoundedSemaphore(at_once)
+        self.weights = refocuser.metadata.get("weights", "")[:12]
+
+    def warm_up(self) -> None:
+        """Run the model once: the first request need not wait, and a model that cannot run fails now."""
+        self.refocuser(np.zeros((64, 64, 3), np.uint8), 0.0)
+
+    def refocus(self, data: bytes, options: RequestOptions, given: bytes | None = None) -> Result:
+        """Refocus a photo."""
+        name = options.format or _own_format(data)
+        with self.slots:
+            work = self._prepared(data, given, needed=options.at is not None)
+            with work.timed("render"):
+                at = options.at if work.disparity is not None else None
+                focus = options.focus if at is None else _focus_at(work.map, at)
+                if focus is None:
+                    raise RequestError(422, "either focus, or x and y, must be given", "focus")
+                aperture = self._aperture(work.image, options.aperture)
+                made = self._rendered(work, focus, aperture)
+            with work.timed("encode"):
+                out = _encoded(made, name, work.image, options)
+        return work.answer(out, MEDIA[name], "jpg" if name == "jpeg" else name, focus=focus, aperture=aperture)
+
+    def disparity(self, data: bytes, view: Literal["map", "preview"], given: bytes | None = None) -> Result:
+        """Return the disparity as a picture: 16-bit grey, 0 farthest and 65535 nearest, or coloured."""
+        with self.slots:
+            work = self._prepared(data, given, needed=True)
+            with work.timed("encode"):
+                share = (work.map + np.float32(1)) / np.float32(2)
+                pixels = turbo(share) if view == "preview" else np.rint(share * 65535).astype(np.uint16)
+                out = encode(pixels, Path("disparity.png"), icc=None, exif=None, quality=95)
+        return work.answer(out, "image/png", "png")
+
+    def sweep(
+        self, data: bytes, *, levels: int, aperture: float | None, name: Film, fps: float, given: bytes | None = None
+    ) -> Result:
+        """Return an animation, film or frames of a focus sweep from far to near."""
+        with self.slots:
+            work = self._prepared(data, given)
+            strength = self._aperture(work.image, aperture)
+            with work.timed("render"):
+                before = max(work.image.pixels.shape[:2])
+                work = work.smaller(FILM_PIXELS // levels)
+                strength *= max(work.image.pixels.shape[:2]) / before
+                frames = [self._rendered(work, focus, strength) for focus in np.linspace(-1, 1, levels).tolist()]
+            with work.timed("encode"):
+                out = film(frames, name, fps)
+        return work.answer(out, FILMS[name], name, aperture=strength)
+
+    def living(
+        self, data: bytes, *, levels: int, aperture: float | None, title: str, given: bytes | None = None
+    ) -> Result:
+        """Return a living picture, one HTML file."""
+        with self.slots:
+            work = self._prepared(data, given)
+            strength = self._aperture(work.image, aperture)
+            with work.timed("render"):
+                try:
+                    text = living_html(
+                        self.refocuser,
+                        work.image.pixels,
+                        disparity=work.disparity,
+                        disparity_range=None if work.disparity is None else (-1, 1),
+                        aperture=strength,
+                        levels=levels,
+                        title=title,
+                    )
+                except ValueError as error:
+                    raise RequestError(422, str(error), "photo") from None
+        return work.answer(text.encode(), "text/html; charset=utf-8", "html", aperture=strength)
+
+    def _prepared(self, data: bytes, given: bytes | None, *, needed: bool = False) -> "_PhotoInWork":
+        """Decode a photo and get its disparity: given, cached, or found now; None where the model finds none."""
+        timings: dict[str, float] = {}
+        with _timed(timings, "decode"):
+            image = read_photo(data, self.max_pixels)
+            if not self.refocuser.finds_depth and (needed or given is not None):
+                raise RequestError(
+                    409, "the model in use finds no disparity: give a focus, or serve a model of the kind lens"
+                )
+            disparity_map = None if given is None else read_disparity_map(given, self.max_pixels)
+        with _timed(timings, "analyse"):
+            disparity = None
+            if disparity_map is not None:
+                disparity = enlarge(disparity_map, image.pixels)
+            elif self.refocuser.finds_depth:
+                key = f"{self.weights} {hashlib.sha256(data).hexdigest()}"
+                disparity = self.cache.get(key, lambda: self.refocuser.analyse(image.pixels))
+        return _PhotoInWork(image, disparity, image.pixels.shape[0] * image.pixels.shape[1], timings)
+
+    def _aperture(self, image: Image, aperture: float | None) -> float:
+        height, width = image.pixels.shape[:2]
+        if aperture is None:
+            return self.refocuser.aperture_for(height, width)
+        if aperture > max(height, width):
+            raise RequestError(
+                422, f"aperture must be 0 to {max(height, width)}, the photo's long side, got {aperture:g}", "aperture"
+            )
+        return aperture
+
+    def _rendered(self, work: "_PhotoInWork", focus: float, aperture: float) -> NDArray[Any]:
+        if work.disparity is None:
+            return self.refocuser(work.image.pixels, focus, aperture)
+        return self.refocuser.render(work.image.pixels, work.disparity, focus, aperture)
+
+
+@dataclass
+class _PhotoInWork:
+    """A photo in the pipeline: the picture, its disparity where known, the pixels sent, milliseconds of each step."""
+
+    image: Image
+    disparity: Map | None
+    pixels: int
+    timings: dict[str, float]
+
+    @property
+    def map(self) -> Map:
+        if self.disparity is None:
+            raise ValueError("no disparity")
+        return self.disparity
+
+    def timed(self, step: str) -> AbstractContextManager[None]:
+        return _timed(self.timings, step)
+
+    def smaller(self, pixels: int) -> "_PhotoInWork":
+        """Return the photo in 8-bit colour, reduced to at most so many pixels."""
+        height, width = self.image.pixels.shape[:2]
+        side = min(height, width) * min(1.0, (pixels / (height * width)) ** 0.5)
+        photo = np.rint(reduced(self.image.pixels, max(1, round(side))) * 255).astype(np.uint8)
+        disparity = None if self.disparity is None else enlarge(self.disparity, photo)
+        return _PhotoInWork(Image(photo), disparity, self.pixels, self.timings)
+
+    def answer(
+        self, data: bytes, media: str, suffix: str, *, focus: float | None = None, aperture: float | None = None
+    ) -> Result:
+        return Result(data, media, suffix, self.pixels, self.timings, focus, aperture)
+
+
+@contextmanager
+def _timed(timings: dict[str, float], step: str) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    timings[step] = timings.get(step, 0.0) + (time.perf_counter() - start) * 1000
+
+
+def _own_format(data: bytes) -> Format:
+    own = format_of(data)
+    return own if own in MEDIA else "jpeg"  # type: ignore[return-value]  # those of MEDIA
+
+
+def _focus_at(disparity: Map, at: tuple[float, float]) -> float:
+    """Return the disparity at a point: the median around it, which a noisy pixel does not change."""
+    height, width = disparity.shape
+    x, y = (min(int(part * side), side - 1) for part, side in zip(at, (width, height), strict=True))
+    reach = max(1, round(AROUND * max(height, width)))
+    near = disparity[max(0, y - reach) : y + reach + 1, max(0, x - reach) : x + reach + 1]
+    return float(np.clip(np.median(near), -1, 1))
+
+
+def _encoded(made: NDArray[Any], name: Format, image: Image, options: RequestOptions) -> bytes:
+    if name == "jpeg" and made.ndim == 3 and made.shape[2] == 4:
+        made = made[..., :3] if options.format is None else made
+    exif = image.exif if options.keep_metadata else None
+    try:
+        return encode(made, Path(f"photo.{name}"), icc=image.icc, exif=exif, quality=options.quality)
+    except ValueError as error:
+        line = str(error).replace("cannot write photo.", "the photo cannot become ")
+        raise RequestError(422, line, "format") from None

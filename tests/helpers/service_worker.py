@@ -1,0 +1,49 @@
+"""A worker of the service without its server: the API behind its guard, photos to send, and files to read."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from fastapi import FastAPI
+from numpy.typing import NDArray
+from PIL import Image
+
+from refocal.model.refocuser import Refocuser
+from refocal.serving.api.app import build
+from refocal.serving.jobs.jobs import Jobs
+from refocal.serving.pipeline.cache import Cache
+from refocal.serving.pipeline.pipeline import RequestPipeline
+from refocal.serving.settings import Settings
+
+
+def photo_of(height: int = 48, width: int = 64) -> NDArray[np.uint8]:
+    """Return a photo whose left half is near (red) and whose right half is far, with detail all over."""
+    pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    pixels[:, : width // 2, 0] = 255
+    pixels[:, width // 2 :, 0] = 0
+    return pixels
+
+
+def file_of(pixels: NDArray[Any] | None = None, kind: str = "PNG", **options: Any) -> bytes:
+    """Return a picture file."""
+    buffer = io.BytesIO()
+    Image.fromarray(photo_of() if pixels is None else pixels).save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def pixels_of(data: bytes) -> NDArray[np.uint8]:
+    """Return what a picture file holds."""
+    return np.asarray(Image.open(io.BytesIO(data)))
+
+
+def worker(tmp_path: Path, model: Path, **told: Any) -> tuple[FastAPI, Settings]:
+    """Return an app as a worker has it; its jobs wait until somebody works."""
+    settings = Settings(dir=tmp_path / "state", **told)
+    app = build(settings)
+    cache = Cache(settings.dir / "cache", settings.cache_bytes)
+    app.state.pipeline = RequestPipeline(
+        Refocuser(model, threads=1), cache, max_pixels=settings.max_pixels, at_once=settings.at_once
+    )
+    app.state.jobs = Jobs(settings.dir / "jobs", limit=settings.jobs, max_age=settings.job_days * 86400)
+    return app, settings
