@@ -118,8 +118,8 @@ class Refocuser:
             Blur diameter, in pixels of this photo, of a point one full focus range away from the focus; None: as in
             training, in proportion to the photo (`aperture_for`).
         disparity, disparity_range
-            A known disparity of any size, larger = nearer. `disparity_range` = (far, near) are its values at focus -1 and
-            +1, by default its 1st and 99th percentile. Only for models that find the disparity.
+            A known disparity of any size, larger = nearer. `disparity_range` = (far, near): its values at focus -1 and +1,
+            by default its 1st and 99th percentile. Only for models that find the disparity.
 
         Returns
         -------
