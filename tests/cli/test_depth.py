@@ -10,9 +10,10 @@ from portraits import write_heic, write_portrait
 from tiny_depth import write_depth_model
 from tiny_model import PROPS, write_lens_models
 
-from refocal.depth.disparity import Depth, enlarge, to_focus
+from refocal.depth.disparity import Depth, to_focus
 from refocal.depth.files import read_disparity
-from refocal.depth.onnx_network import Conventions, DepthModel
+from refocal.depth.onnx_network import Conventions, OnnxNetwork
+from refocal.depth.upsampling import enlarge
 from refocal.images.image import read_image
 from refocal.model.refocuser import Refocuser
 
@@ -137,20 +138,20 @@ def test_damaged_depth_is_said_in_one_line_and_the_model_s_own_is_taken(place: P
     assert (code, out) == (0, "own.png: focus 0.3\n")
     assert err.count("\n") == 1
     assert err.startswith("refocal photo: warning: cut.jpg cannot be decoded")
-    assert "the model's own is taken instead" in err
+    assert "the model's own is used instead" in err
 
 
 @pytest.fixture
 def asked(place: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
     """Keep what an ONNX depth network is given, and what the photo is rendered with."""
     seen: list[tuple] = []
-    honest = DepthModel.__init__
+    honest = OnnxNetwork.__init__
 
-    def init(self: DepthModel, path: str, preset: str | None, **settings: object) -> None:
+    def init(self: OnnxNetwork, path: str, preset: str | None, **settings: object) -> None:
         honest(self, path, preset, **settings)
         seen.append((self.conventions,))
 
-    monkeypatch.setattr(DepthModel, "__init__", init)
+    monkeypatch.setattr(OnnxNetwork, "__init__", init)
     monkeypatch.setattr(
         Refocuser, "render", lambda self, photo, disparity, *_: seen.append((disparity,)) or np.array(photo)
     )
@@ -179,11 +180,11 @@ def test_a_depth_model_of_metric_depth_is_turned_round(asked: list[tuple], run: 
 def test_a_name_of_the_hub_is_for_transformers(asked: list[tuple], run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     names: list[tuple] = []
 
-    def found(photo: np.ndarray, name: str, *, gives: str | None) -> Depth:
+    def found(name: str, *, gives: str | None) -> Callable[[np.ndarray], Depth]:
         names.append((name, gives))
-        return Depth(photo, np.zeros(photo.shape[:2], np.float32), "")
+        return lambda photo: Depth(photo, np.zeros(photo.shape[:2], np.float32), "")
 
-    monkeypatch.setattr("refocal.depth.transformers_network.transformers_depth", found)
+    monkeypatch.setattr("refocal.depth.transformers_network.TransformersNetwork", found)
     line = "refocal photo garden.jpg --focus 0 --depth-model owner/Depth-V2.1-hf"
     assert run(f"{line} -o a.png")[0] == 0
     assert run(f"{line} -o b.png --is-depth")[0] == 0
@@ -199,3 +200,33 @@ def test_a_map_of_another_shape_than_the_photo_is_warned_of(place: Path, run: Ru
         assert code == 0
         size = f"shape.npy is {shape[1]} x {shape[0]}, the photo 40 x 60: it is stretched"
         assert (err.count("\n"), size in err) == (int(warns), warns)
+
+
+def test_a_point_is_focused_on(place: Path, run: Run) -> None:
+    """What lies there is as sharp as with its own focus; a point and a focus exclude each other."""
+    disparity = np.linspace(-1, 1, 40, dtype=np.float32)[None].repeat(60, 0)
+    np.save("slope.npy", disparity)
+    for x, wanted in ((0.0, -1.0), (0.5, 0.0), (1.0, 1.0)):
+        line = f"refocal photo garden.jpg -o at{x}.png --at {x},0.5 --disparity slope.npy --disparity-range -1,1"
+        code, out, err = run(line)
+        assert (code, err) == (0, "")
+        assert float(out.split("focus ")[1]) == pytest.approx(wanted, abs=0.06)
+    for options in ("--at 0.5,0.5 --focus 0", ""):
+        assert run(f"refocal photo garden.jpg -o b.png {options}") == (
+            2,
+            "",
+            "refocal photo: give either --focus or --at\n",
+        )
+    for point in ("0.5", "2,0.5", "a,b", "nan,0"):
+        code, _, err = run(f"refocal photo garden.jpg -o b.png --at {point}")
+        assert code == 2
+        assert "--at must be X,Y, each from 0 to 1" in err
+
+
+def test_an_inverted_map_is_turned_round_and_no_distance(place: Path, run: Run) -> None:
+    line = "refocal photo garden.jpg --at 1,0.5 --disparity slope.npy"
+    np.save("slope.npy", np.linspace(0, 1, 40)[None].repeat(60, 0))
+    assert float(run(f"{line} -o a.png")[1].split("focus ")[1]) > 0.9
+    assert float(run(f"{line} -o b.png --inverted")[1].split("focus ")[1]) < -0.9
+    assert "exclude each other" in run(f"{line} -o c.png --inverted --is-depth")[2]
+    assert "--inverted says what" in run("refocal photo garden.jpg -o c.png --focus 0 --inverted")[2]

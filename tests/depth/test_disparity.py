@@ -11,7 +11,8 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from PIL import Image
 
-from refocal.depth.disparity import Depth, enlarge, to_focus
+from refocal.depth.disparity import Depth, to_focus
+from refocal.depth.upsampling import enlarge
 
 SIDES = hnp.array_shapes(min_dims=2, max_dims=2, max_side=9)
 MAPS = st.one_of(
@@ -23,7 +24,7 @@ MAPS = st.one_of(
 METRES = hnp.arrays(np.float64, SIDES, elements=st.floats(0.125, 64))
 
 
-@given(MAPS, st.sampled_from(["disparity", "depth"]))
+@given(MAPS, st.sampled_from(["disparity", "depth", "inverted"]))
 def test_focus_units_lie_in_their_range_whatever_the_map(disparity: NDArray, kind: str) -> None:
     known = np.isfinite(disparity) & ((disparity > 0) if kind == "depth" else True)
     if kind == "depth":
@@ -76,7 +77,7 @@ def test_a_small_object_before_a_plane_is_still_nearer() -> None:
     assert (to_focus(disparity)[3, 4], to_focus(disparity)[0, 0]) == (1, -1)
 
 
-@given(st.floats(0.001, 1e6), SIDES, st.sampled_from(["disparity", "depth"]))
+@given(st.floats(0.001, 1e6), SIDES, st.sampled_from(["disparity", "depth", "inverted"]))
 def test_a_constant_map_is_in_the_middle(value: float, size: tuple[int, int], kind: str) -> None:
     np.testing.assert_array_equal(to_focus(np.full(size, value), kind=kind), 0)
 
@@ -112,7 +113,7 @@ def test_no_depth_is_not_infinitely_near(wrong: float) -> None:
         ((np.zeros((0, 2)),), "disparity must hold known values"),
         ((np.full((2, 2), np.nan),), "disparity must hold known values"),
         ((np.zeros((2, 2)), None, "depth"), "disparity must hold known values"),
-        ((np.zeros((2, 2)), None, "metres"), "kind must be one of disparity, depth, got 'metres'"),
+        ((np.zeros((2, 2)), None, "metres"), "kind must be one of disparity, depth, inverted, got 'metres'"),
         ((np.zeros((2, 2)), (1, 0)), r"disparity_range of a disparity must be \(far, near\), far < near, got \(1, 0\)"),
         ((np.zeros((2, 2)), (0, np.nan)), "disparity_range"),
         ((np.zeros((2, 2)), (0, np.inf)), "disparity_range"),
@@ -195,14 +196,14 @@ def test_a_map_of_the_photos_size_stays() -> None:
 def test_bands_leave_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
     photo, truth = scene(240, 320, 0.1)
     whole = enlarge(blocks(truth, 8), photo)
-    monkeypatch.setattr("refocal.depth.disparity.BAND", 17)
+    monkeypatch.setattr("refocal.depth.upsampling.BAND", 17)
     np.testing.assert_allclose(enlarge(blocks(truth, 8), photo), whole, atol=1e-5)
 
 
 def test_enlarging_to_24_megapixels_takes_little_beside_the_result() -> None:
     code = """
 import resource, numpy as np
-from refocal.depth.disparity import enlarge
+from refocal.depth.upsampling import enlarge
 photo = np.full((4000, 6000, 3), 128, np.uint8)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 enlarge(np.zeros((346, 518), np.float32), photo)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from portraits import COLOUR, MAP, write_heic, write_portrait
 
-from refocal.depth.disparity import read_disparity
+from refocal.depth.files import read_disparity
 from refocal.images.image import write_image
 
 GREY = np.random.default_rng(0).integers(0, 256, (6, 8), np.uint8)

@@ -9,7 +9,7 @@ from onnx import TensorProto
 from tiny_depth import ramp, write_depth_model
 
 from refocal.depth.disparity import to_focus
-from refocal.depth.onnx_network import PRESETS, DepthModel
+from refocal.depth.onnx_network import PRESETS, OnnxNetwork
 
 MEAN, STD = np.array(PRESETS["midas"].mean), np.array(PRESETS["midas"].std)
 
@@ -22,7 +22,7 @@ MEAN, STD = np.array(PRESETS["midas"].mean), np.array(PRESETS["midas"].std)
 def test_any_interface_of_one_image_and_one_map_works(
     tmp_path: Path, shape: tuple[int | str, ...], rank: int, dtype: int
 ) -> None:
-    model = DepthModel(write_depth_model(tmp_path / "a.onnx", shape, rank=rank, dtype=dtype, multiple=14), threads=1)
+    model = OnnxNetwork(write_depth_model(tmp_path / "a.onnx", shape, rank=rank, dtype=dtype, multiple=14), threads=1)
     depth = model(ramp())
     assert (depth.disparity.dtype, depth.disparity.shape) == (np.float32, (60, 80))
     assert depth.photo.shape == (60, 80, 3)
@@ -32,7 +32,7 @@ def test_any_interface_of_one_image_and_one_map_works(
 
 @pytest.mark.parametrize("photo", [ramp() * np.uint16(257), ramp() / np.float32(255), ramp()[..., 0]])
 def test_any_photo_works(tmp_path: Path, photo: NDArray) -> None:
-    model = DepthModel(write_depth_model(tmp_path / "a.onnx", multiple=14), threads=1)
+    model = OnnxNetwork(write_depth_model(tmp_path / "a.onnx", multiple=14), threads=1)
     assert model(photo).photo is photo
     np.testing.assert_allclose(model(photo).disparity, model(ramp()).disparity, atol=0.02)
 
@@ -54,15 +54,15 @@ def test_presets_choose_the_size(
     tmp_path: Path, preset: str | None, size: int | None, photo: tuple[int, int], wanted: str
 ) -> None:
     multiple = PRESETS[preset or "depth-anything-v2"].multiple
-    model = DepthModel(write_depth_model(tmp_path / "a.onnx", multiple=multiple), preset, size=size, threads=1)
+    model = OnnxNetwork(write_depth_model(tmp_path / "a.onnx", multiple=multiple), preset, size=size, threads=1)
     assert model(ramp(*photo)).source == f"a.onnx at {wanted}"
 
 
 def test_a_size_that_the_file_fixes_is_used_and_cannot_be_chosen(tmp_path: Path) -> None:
     path = write_depth_model(tmp_path / "a.onnx", (1, 3, 56, 70))
-    assert DepthModel(path, "midas", threads=1)(ramp()).source == "a.onnx at 70 x 56"
+    assert OnnxNetwork(path, "midas", threads=1)(ramp()).source == "a.onnx at 70 x 56"
     with pytest.raises(ValueError, match=r"size: the model .* fixes it, 56 x 70"):
-        DepthModel(path, size=280)
+        OnnxNetwork(path, size=280)
 
 
 def test_colours_are_normalised_as_told(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_colours_are_normalised_as_told(tmp_path: Path) -> None:
     path = write_depth_model(tmp_path / "a.onnx", (1, 3, 28, 28))
 
     def left_minus_right(**settings: object) -> float:
-        disparity = DepthModel(path, threads=1, **settings)(photo).disparity
+        disparity = OnnxNetwork(path, threads=1, **settings)(photo).disparity
         return float(disparity[14, 3] - disparity[14, 24])
 
     assert 1 / STD[0] < 1 / STD[1]
@@ -86,7 +86,7 @@ def test_colours_are_normalised_as_told(tmp_path: Path) -> None:
 def test_metric_depth_is_inverted(tmp_path: Path) -> None:
     path = write_depth_model(tmp_path / "a.onnx", (1, 3, 60, 80), scale=5)
     photo = np.maximum(ramp(), 51)
-    depth = DepthModel(path, "midas-release", gives="depth", threads=1)(photo).disparity
+    depth = OnnxNetwork(path, "midas-release", gives="depth", threads=1)(photo).disparity
     wanted = to_focus(photo[..., 0].astype(np.float32) / 51, None, "depth")
     np.testing.assert_allclose(depth, wanted, atol=0.01)
     assert depth[30, 5] > 0.99 > -0.99 > depth[30, 79]
@@ -102,13 +102,13 @@ def test_metric_depth_is_inverted(tmp_path: Path) -> None:
         ({"mean": "abc"}, "mean must be three numbers"),
         ({"mean": (0, 0, float("nan"))}, "mean must be three numbers"),
         ({"std": (1, 0, 1)}, "std must be above 0"),
-        ({"gives": "metres"}, "gives must be one of disparity, depth, got 'metres'"),
+        ({"gives": "metres"}, "gives must be one of disparity, depth, inverted, got 'metres'"),
         ({"threads": -1}, "threads must be an integer, at least 0, got -1"),
     ],
 )
 def test_settings_out_of_range_are_refused(tmp_path: Path, settings: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message) as caught:
-        DepthModel(write_depth_model(tmp_path / "a.onnx"), **settings)
+        OnnxNetwork(write_depth_model(tmp_path / "a.onnx"), **settings)
     assert "\n" not in str(caught.value)
 
 
@@ -127,15 +127,15 @@ def test_files_that_are_no_depth_model_are_refused_in_one_line(tmp_path: Path) -
         "double.onnx": "must take one float image",
     }.items():
         with pytest.raises(ValueError, match=message) as caught:
-            DepthModel(tmp_path / name)
+            OnnxNetwork(tmp_path / name)
         assert "\n" not in str(caught.value)
 
 
 def test_a_model_that_fails_or_gives_no_map_is_said_so(tmp_path: Path) -> None:
-    fails = DepthModel(write_depth_model(tmp_path / "fails.onnx", multiple=11), threads=1)
+    fails = OnnxNetwork(write_depth_model(tmp_path / "fails.onnx", multiple=11), threads=1)
     with pytest.raises(ValueError, match=r"the model .*fails\.onnx failed on 686 x 518 pixels: [^\n]*$"):
         fails(ramp())
-    wild = DepthModel(write_depth_model(tmp_path / "wild.onnx", (1, 3, 28, 28), scale=float("nan")), threads=1)
+    wild = OnnxNetwork(write_depth_model(tmp_path / "wild.onnx", (1, 3, 28, 28), scale=float("nan")), threads=1)
     with pytest.raises(ValueError, match=r"must give a map \(1, H, W\) of finite floats, it gave \(1, 1, 28, 28\)"):
         wild(ramp())
     with pytest.raises(ValueError, match="photo must be"):

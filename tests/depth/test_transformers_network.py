@@ -5,9 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_depth import ramp
 
-from refocal.depth.transformers_network import transformers_depth
+from refocal.depth.transformers_network import TransformersNetwork
 
 
 @pytest.fixture(scope="module", params=["depth_anything", "metric", "dpt"])
@@ -49,12 +48,12 @@ def saved(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 def test_a_transformers_model_gives_depth(saved: tuple[Path, str]) -> None:
     folder, gives = saved
     photo = np.random.default_rng(0).integers(0, 256, (60, 80, 4), np.uint8)
-    depth = transformers_depth(photo, str(folder))
+    depth = TransformersNetwork(str(folder))(photo)
     assert (depth.disparity.dtype, depth.disparity.shape) == (np.float32, (60, 80))
     assert depth.source == f"transformers model {folder}"
-    np.testing.assert_array_equal(depth.disparity, transformers_depth(photo, str(folder), gives=gives).disparity)
+    np.testing.assert_array_equal(depth.disparity, TransformersNetwork(str(folder), gives=gives)(photo).disparity)
     other = "disparity" if gives == "depth" else "depth"
-    opposite = transformers_depth(photo, str(folder), gives=other).disparity
+    opposite = TransformersNetwork(str(folder), gives=other)(photo).disparity
     assert np.corrcoef(depth.disparity.ravel(), opposite.ravel())[0, 1] < 0
 
 
@@ -62,7 +61,7 @@ def test_a_transformers_model_gives_depth(saved: tuple[Path, str]) -> None:
 def test_a_transformers_model_that_is_none_is_refused_in_one_line(tmp_path: Path) -> None:
     pytest.importorskip("transformers")
     with pytest.raises(ValueError, match=r"model_name .* gives no depth: ") as caught:
-        transformers_depth(ramp(), str(tmp_path))
+        TransformersNetwork(str(tmp_path))
     assert "\n" not in str(caught.value)
 
 
@@ -70,9 +69,9 @@ def test_without_transformers_the_extra_is_named(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(sys.modules, "transformers", None)
     missing = r"needs the depth extra: pip install 'refocal\[depth\]' \(no transformers here\)"
     with pytest.raises(ValueError, match=missing):
-        transformers_depth(ramp(), "some/model")
+        TransformersNetwork("some/model")
     with pytest.raises(ValueError, match="gives must be one of"):
-        transformers_depth(ramp(), "some/model", gives="metres")
+        TransformersNetwork("some/model", gives="metres")
 
 
 @pytest.mark.parametrize(
@@ -98,7 +97,7 @@ def test_a_name_that_the_hub_does_not_give_is_one_line_after_one_question(
     monkeypatch.setattr(hub, "model_info", refuse)
     monkeypatch.setattr(transformers, "pipeline", lambda *_, **__: pytest.fail("transformers was asked"))
     with pytest.raises(ValueError, match=r"model_name 'nobody/nothing' gives no depth: ") as caught:
-        transformers_depth(ramp(), "nobody/nothing")
+        TransformersNetwork("nobody/nothing")
     assert reason in str(caught.value)
     assert "http" not in str(caught.value)
     assert asked == ["nobody/nothing"]
@@ -114,16 +113,21 @@ def test_what_was_downloaded_before_needs_no_network(tmp_path: Path, monkeypatch
     loaded: list[str] = []
     monkeypatch.setattr(hub, "model_info", unreachable)
     monkeypatch.setattr(hub, "snapshot_download", lambda _, *, local_files_only: str(tmp_path / str(local_files_only)))
-    monkeypatch.setattr(transformers, "pipeline", lambda _, *, model: loaded.append(model))
-    with pytest.raises(ValueError, match="gives no depth"):  # nothing was loaded really
-        transformers_depth(ramp(), "some/model")
+
+    def pipeline(_: str, *, model: str) -> None:
+        loaded.append(model)
+        raise OSError("nothing is loaded really")
+
+    monkeypatch.setattr(transformers, "pipeline", pipeline)
+    with pytest.raises(ValueError, match="gives no depth"):
+        TransformersNetwork("some/model")
     assert loaded == [str(tmp_path / "True")]
 
 
 def test_what_cannot_be_a_name_is_said_so() -> None:
     pytest.importorskip("transformers")
     with pytest.raises(ValueError, match="neither a folder here nor a name on the hub"):
-        transformers_depth(ramp(), "a b")
+        TransformersNetwork("a b")
 
 
 def test_a_long_reason_is_cut_between_words_and_has_no_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,7 +138,7 @@ def test_a_long_reason_is_cut_between_words_and_has_no_addresses(monkeypatch: py
 
     monkeypatch.setattr(transformers, "pipeline", fail)
     with pytest.raises(ValueError, match="gives no depth: cannot load see more words") as caught:
-        transformers_depth(ramp(), "tests")
+        TransformersNetwork("tests")
     told = str(caught.value)
     assert len(told) < 300
     assert "example" not in told

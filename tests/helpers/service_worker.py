@@ -13,6 +13,7 @@ from refocal.model.refocuser import Refocuser
 from refocal.serving.api.app import build
 from refocal.serving.jobs.jobs import Jobs
 from refocal.serving.pipeline.cache import Cache
+from refocal.serving.pipeline.depth import depth_network
 from refocal.serving.pipeline.pipeline import RequestPipeline
 from refocal.serving.settings import Settings
 
@@ -43,7 +44,11 @@ def worker(tmp_path: Path, model: Path, **told: Any) -> tuple[FastAPI, Settings]
     app = build(settings)
     cache = Cache(settings.dir / "cache", settings.cache_bytes)
     app.state.pipeline = RequestPipeline(
-        Refocuser(model, threads=1), cache, max_pixels=settings.max_pixels, at_once=settings.at_once
+        Refocuser(model, threads=1),
+        cache,
+        max_pixels=settings.max_pixels,
+        at_once=settings.at_once,
+        network=depth_network(settings),
     )
     app.state.jobs = Jobs(settings.dir / "jobs", limit=settings.jobs, max_age=settings.job_days * 86400)
     return app, settings

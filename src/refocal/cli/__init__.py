@@ -11,6 +11,7 @@ import refocal
 from refocal.cli.bracket import bracket
 from refocal.cli.evaluate import evaluate
 from refocal.cli.help_format import Command
+from refocal.cli.label import label
 from refocal.cli.lightfield import lightfield
 from refocal.cli.living import living
 from refocal.cli.photo import photo, sweep
@@ -25,7 +26,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-for command in (photo, sweep, living, bracket, lightfield, info, stack, sample, evaluate):
+for command in (photo, sweep, living, bracket, lightfield, info, stack, sample, label, evaluate):
     app.command(no_args_is_help=False, cls=Command)(command)
 # typer's own errors come from click, which newer releases of typer carry inside: reached through typer, it is right
 # with both. BadParameter -> UsageError -> ClickException.

@@ -11,9 +11,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from refocal.depth.networks import DepthNetwork
+
 _PANEL = "Depth from elsewhere (default: the model's own)"
 _PRESET = "depth-anything-v2"  # where none is named
-_WEIGHTS = {".onnx", ".pth", ".pt", ".bin", ".safetensors"}
 _ASPECT = 1.12  # sides may be rounded, to 14 or 32 px, but 4:3 on 3:2 is another picture, or a part of it
 Disparity = Annotated[
     Path | None,
@@ -26,6 +27,14 @@ DisparityRange = Annotated[
     str | None,
     typer.Option(
         metavar="FAR,NEAR", rich_help_panel=_PANEL, help="Values of focus -1 and 1 (default: percentiles 1 and 99)."
+    ),
+]
+Inverted = Annotated[
+    bool,
+    typer.Option(
+        "--inverted",
+        rich_help_panel=_PANEL,
+        help="In the map, or what --depth-model gives, larger = farther, but it holds no distances.",
     ),
 ]
 IsDepth = Annotated[
@@ -70,6 +79,7 @@ def given_disparity(
     disparity: Path | None,
     ends: str | None,
     is_depth: bool,
+    inverted: bool,
     network: str | None,
     preset: str | None = None,
     size: int | None = None,
@@ -92,47 +102,48 @@ def given_disparity(
         raise ValueError("--disparity and --depth-model exclude each other")
     if disparity is None and ends is not None:
         raise ValueError("--disparity-range says how to read --disparity, which is missing")
-    if disparity is None and network is None and is_depth:
-        raise ValueError("--is-depth says what --disparity or --depth-model holds, and neither is named")
+    if is_depth and inverted:
+        raise ValueError("--is-depth and --inverted exclude each other")
+    if disparity is None and network is None and (is_depth or inverted):
+        option = "--is-depth" if is_depth else "--inverted"
+        raise ValueError(f"{option} says what --disparity or --depth-model holds, and neither is named")
+    gives = "depth" if is_depth else "inverted" if inverted else None
+    if network is not None:
+        return open_depth_network(network, preset, size, mean, std, gives)(pixels).disparity
+    given = _onnx_options(preset, size, mean, std)
+    if given:
+        raise ValueError(f"{given}: for the ONNX file that --depth-model names, which is missing")
+    return None if disparity is None else _read(disparity, pixels, ends, gives or "disparity")
+
+
+def open_depth_network(
+    model: str, preset: str | None, size: int | None, mean: str | None, std: str | None, gives: str | None
+) -> "DepthNetwork":
+    """Open what --depth-model names, with the options for ONNX files."""
+    from refocal.depth.networks import is_file, open_network
+
+    try:
+        found = is_file(model)
+    except ValueError:
+        raise ValueError(f"--depth-model {model}: no such file") from None
+    given = _onnx_options(preset, size, mean, std)
+    if not found and given:
+        raise ValueError(f"{given}: for ONNX files, and --depth-model {model} is none")
+    middle, spread = _numbers(mean, "--depth-mean"), _numbers(std, "--depth-std")
+    return open_network(model, preset=preset if found else None, size=size, mean=middle, std=spread, gives=gives)
+
+
+def _onnx_options(preset: str | None, size: int | None, mean: str | None, std: str | None) -> str:
+    """Return the names of the options for ONNX files that are set; the default preset counts as not set."""
     named = preset if preset != _PRESET else None
     given = {"--depth-preset": named, "--depth-size": size, "--depth-mean": mean, "--depth-std": std}
-    of_onnx = ", ".join(option for option, value in given.items() if value is not None)
-    if network is None and of_onnx:
-        raise ValueError(f"{of_onnx}: for the ONNX file that --depth-model names, which is missing")
-    gives = "depth" if is_depth else None
-    if network is None:
-        return None if disparity is None else _read(disparity, pixels, ends, gives or "disparity")
-    if _is_file(network):
-        from refocal.depth.onnx_network import DepthModel as Network
-
-        middle, spread = _numbers(mean, "--depth-mean"), _numbers(std, "--depth-std")
-        return Network(network, preset, size=size, mean=middle, std=spread, gives=gives)(pixels).disparity
-    if of_onnx:
-        raise ValueError(f"{of_onnx}: for ONNX files, and --depth-model {network} is none")
-    from refocal.depth.transformers_network import transformers_depth
-
-    return transformers_depth(pixels, network, gives=gives).disparity
-
-
-def _is_file(network: str) -> bool:
-    """Tell a file from a name for transformers, which may be a folder too.
-
-    Raises
-    ------
-    ValueError
-        It looks like a path, and nothing is there: the hub must not be asked for it.
-    """
-    path = Path(network)
-    if path.exists():
-        return path.is_file()
-    if path.suffix.lower() in _WEIGHTS or network.startswith((".", "/", "~")) or network.count("/") > 1:
-        raise ValueError(f"--depth-model {network}: no such file")
-    return False
+    return ", ".join(option for option, value in given.items() if value is not None)
 
 
 def _read(path: Path, pixels: "NDArray[Any]", ends: str | None, kind: str) -> "NDArray[np.float32]":
-    from refocal.depth.disparity import enlarge, to_focus
+    from refocal.depth.disparity import to_focus
     from refocal.depth.files import read_disparity
+    from refocal.depth.upsampling import enlarge
 
     found, (height, width) = read_disparity(path), pixels.shape[:2]
     if abs(math.log(found.shape[1] / found.shape[0] / (width / height))) > math.log(_ASPECT):
@@ -148,8 +159,9 @@ def _read(path: Path, pixels: "NDArray[Any]", ends: str | None, kind: str) -> "N
 
 def portrait_disparity(source: Path, pixels: "NDArray[Any]") -> "NDArray[np.float32] | None":
     """Return the disparity inside a portrait photo, (H, W) in focus units; None without, or with a damaged one."""
-    from refocal.depth.disparity import enlarge, to_focus
+    from refocal.depth.disparity import to_focus
     from refocal.depth.files import depth_inside
+    from refocal.depth.upsampling import enlarge
 
     try:
         found = depth_inside(source)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from refocal.cli.depth import DepthModel, DepthPreset, Disparity, DisparityRange, IsDepth, given_disparity
+from refocal.cli.depth import DepthModel, DepthPreset, Disparity, DisparityRange, Inverted, IsDepth, given_disparity
 from refocal.cli.depth import portrait_disparity as inside
 from refocal.cli.options import Force, check_new
 from refocal.cli.photo import Aperture, Model, RequireGpu, Source, Threads
@@ -24,6 +24,7 @@ def living(
     disparity: Disparity = None,
     disparity_range: DisparityRange = None,
     is_depth: IsDepth = False,
+    inverted: Inverted = False,
     depth_model: DepthModel = None,
     depth_preset: DepthPreset = "depth-anything-v2",
     force: Force = False,
@@ -45,7 +46,7 @@ def living(
         raise ValueError(f"cannot write {output}: a living picture is .html")
     pixels = read_image(source).pixels
     refocuser = Refocuser(model, threads=threads, require_gpu=require_gpu)
-    given = given_disparity(pixels, disparity, disparity_range, is_depth, depth_model, depth_preset)
+    given = given_disparity(pixels, disparity, disparity_range, is_depth, inverted, depth_model, depth_preset)
     if given is None and refocuser.finds_depth:
         given = inside(source, pixels)
     warn_if_blurred(pixels)

@@ -52,6 +52,10 @@ Focus = Annotated[
     float,
     typer.Option(parser=focus_number, metavar="FLOAT", help="-1 the farthest, 1 the nearest plane of the scene."),
 ]
+OptionalFocus = Annotated[
+    float | None,
+    typer.Option(parser=focus_number, metavar="FLOAT", help="-1 the farthest, 1 the nearest plane of the scene."),
+]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite what is there.")]
 
 

@@ -13,17 +13,22 @@ from refocal.cli.depth import (
     DepthStd,
     Disparity,
     DisparityRange,
+    Inverted,
     IsDepth,
     given_disparity,
     portrait_disparity,
 )
-from refocal.cli.options import Focus, Force, check_new, output_folder, span, with_progress
+from refocal.cli.options import Force, OptionalFocus, check_new, output_folder, span, with_progress
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 Source = Annotated[Path, typer.Argument(metavar="PHOTO", help="JPEG, PNG, WebP, HEIC or TIFF, 8 or 16 bit or float.")]
+At = Annotated[
+    str | None,
+    typer.Option(metavar="X,Y", help="Focus on this point, in place of --focus: fractions of width and height."),
+]
 Aperture = Annotated[
     float | None,
     typer.Option(
@@ -44,7 +49,8 @@ def photo(
     source: Source,
     *,
     output: Annotated[Path, typer.Option("--output", "-o", help="The refocused photo; its suffix names the format.")],
-    focus: Focus,
+    focus: OptionalFocus = None,
+    at: At = None,
     aperture: Aperture = None,
     model: Model = None,
     quality: Annotated[int, typer.Option(help="1 to 100, of JPEG and WebP (100: lossless WebP).")] = 95,
@@ -54,6 +60,7 @@ def photo(
     disparity: Disparity = None,
     disparity_range: DisparityRange = None,
     is_depth: IsDepth = False,
+    inverted: Inverted = False,
     depth_model: DepthModel = None,
     depth_preset: DepthPreset = None,
     depth_size: DepthSize = None,
@@ -68,21 +75,26 @@ def photo(
     For example:
       refocal photo garden.jpg -o near.jpg --focus 1
       refocal photo garden.jpg -o far.jpg --focus -0.5 --aperture 8
+      refocal photo garden.jpg -o rose.jpg --at 0.3,0.6
       refocal photo scan.tif -o near.tif --focus 1 --model my.onnx
       refocal photo garden.jpg -o near.jpg --focus 1 --disparity garden_disparity.png
       refocal photo garden.jpg -o near.jpg --focus 1 --depth-model metric.onnx --is-depth --depth-size 392
     """
+    from refocal.depth.disparity import focus_at
     from refocal.images.encoding import check_format
     from refocal.images.image import read_image, write_image
     from refocal.images.sharpness import warn_if_blurred
     from refocal.model.refocuser import Refocuser
 
     check_new(output, force=force)
+    point = _point(at)
+    if (focus is None) == (point is None):
+        raise ValueError("give either --focus or --at")
     image = read_image(source)
     check_format(image.pixels, output, quality)
     refocuser = Refocuser(model, tile=tile, threads=threads, require_gpu=require_gpu)
     network = depth_model, depth_preset, depth_size, depth_mean, depth_std
-    given = given_disparity(image.pixels, disparity, disparity_range, is_depth, *network)
+    given = given_disparity(image.pixels, disparity, disparity_range, is_depth, inverted, *network)
     by = ""
     if given is None and refocuser.finds_depth:
         given = portrait_disparity(source, image.pixels)
@@ -90,11 +102,30 @@ def photo(
     if given is not None:
         warn_if_blurred(image.pixels)
     for pixels in with_progress([image.pixels], "Refocusing"):
+        if point is not None:
+            if not refocuser.finds_depth:
+                raise ValueError(f"--at: the model {refocuser.model} finds no disparity; give --focus")
+            given = refocuser.analyse(pixels) if given is None else given
+            focus = focus_at(given, *point)
+        level = 0.0 if focus is None else focus
         refocused = (
-            refocuser(pixels, focus, aperture) if given is None else refocuser.render(pixels, given, focus, aperture)
+            refocuser(pixels, level, aperture) if given is None else refocuser.render(pixels, given, level, aperture)
         )
         write_image(output, refocused, like=image, quality=quality)
-    typer.echo(f"{output}: focus {focus:g}{by}")
+    typer.echo(f"{output}: focus {level:.3g}{by}")
+
+
+def _point(text: str | None) -> tuple[float, float] | None:
+    """Read X,Y, fractions of the upright photo."""
+    if text is None:
+        return None
+    try:
+        x, y = (float(word) for word in text.split(","))
+    except ValueError:
+        x = y = -1.0
+    if not (0 <= x <= 1 and 0 <= y <= 1):
+        raise ValueError(f"--at must be X,Y, each from 0 to 1 from the top left corner, as 0.3,0.6, got {text}")
+    return x, y
 
 
 def sweep(
@@ -115,6 +146,7 @@ def sweep(
     disparity: Disparity = None,
     disparity_range: DisparityRange = None,
     is_depth: IsDepth = False,
+    inverted: Inverted = False,
     depth_model: DepthModel = None,
     depth_preset: DepthPreset = None,
     depth_size: DepthSize = None,
@@ -143,7 +175,7 @@ def sweep(
     refocuser = Refocuser(model, tile=tile, threads=threads, require_gpu=require_gpu)
     diameter = None if aperture is None else aperture * scale
     network = depth_model, depth_preset, depth_size, depth_mean, depth_std
-    depth = given_disparity(pixels, disparity, disparity_range, is_depth, *network)
+    depth = given_disparity(pixels, disparity, disparity_range, is_depth, inverted, *network)
     if depth is None and refocuser.finds_depth:
         depth = portrait_disparity(source, pixels)
         depth = refocuser.analyse(pixels) if depth is None else depth  # once, not for each frame

@@ -68,21 +68,30 @@ def write_disparity(path: str | os.PathLike[str], disparity: NDArray[np.float32]
     write_image(path, np.rint((disparity + 1) / 2 * 65535).astype(np.uint16))
 
 
-def depth_inside(path: str | os.PathLike[str]) -> NDArray[np.float32] | None:
+def depth_inside(source: str | os.PathLike[str] | bytes) -> NDArray[np.float32] | None:
     """Return the depth inside a phone's portrait photo, as `read_disparity` does; None where there is none.
+
+    Parameters
+    ----------
+    source
+        Path, or the bytes of a file.
 
     Raises
     ------
     ValueError
         One line that names the file: it cannot be read, or its depth cannot.
     """
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise ValueError(f"cannot read {path}: {error.strerror or error}") from None
+    if isinstance(source, bytes):
+        data, name = source, "the picture"
+    else:
+        name = str(source)
+        try:
+            data = Path(source).read_bytes()
+        except OSError as error:
+            raise ValueError(f"cannot read {name}: {error.strerror or error}") from None
     if data[4:8] == b"ftyp":
-        return _inside_heif(data, str(path))
-    return _inside_jpeg(data, str(path)) if data.startswith(b"\xff\xd8\xff") else None
+        return _inside_heif(data, name)
+    return _inside_jpeg(data, name) if data.startswith(b"\xff\xd8\xff") else None
 
 
 def _from_npy(data: bytes, name: str) -> NDArray[Any]:

@@ -2,12 +2,14 @@
 
 Refocal ships no such network; the user names one. What exports differ in (size, normalisation, what the output means)
 is a `Conventions`, and known families have theirs in `PRESETS`. Whatever comes out is mapped to focus units by its own
-percentiles and brought to the photo's size by `disparity.enlarge`.
+percentiles and brought to the photo's size by `upsampling.enlarge`.
 """
 
+import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import get_args
@@ -16,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from refocal.depth.disparity import Depth, Kind, enlarge, to_focus
+from refocal.depth.disparity import Depth, Kind, to_focus
+from refocal.depth.upsampling import enlarge
 from refocal.images.image import Pixels, as_photo, checked_pixels
 from refocal.inference.session import open_session
 
@@ -64,7 +67,7 @@ PRESETS: Mapping[str, Conventions] = MappingProxyType(
 )
 
 
-class DepthModel:
+class OnnxNetwork:
     """A monocular depth network in an ONNX file: one image in, one map out.
 
     The input is (N, 3, H, W) or (N, H, W, 3) floats of RGB, the output (N, h, w), (N, 1, h, w) or (N, h, w, 1), of any
@@ -81,9 +84,14 @@ class DepthModel:
     mean, std
         Three numbers each, for RGB in [0, 1], instead of the preset's.
     gives
-        "disparity" (larger is nearer) or "depth" (metric), instead of the preset's.
+        "disparity" (larger is nearer), "depth" (metric) or "inverted" (larger is farther), instead of the preset's.
     threads
         Of onnxruntime; 0: one a core.
+
+    Attributes
+    ----------
+    name, digest
+        Name of the file; a digest of the file and the conventions: what caches of its depth depend on.
 
     Raises
     ------
@@ -120,6 +128,14 @@ class DepthModel:
         self._type = _TYPES[image.type]
         if size is not None and None not in self._sides:
             raise ValueError(f"size: the model {self.path} fixes it, {self._sides[0]} x {self._sides[1]}")
+        self.name = self.path.name
+
+    @cached_property
+    def digest(self) -> str:  # computed when asked for: the file may be large
+        """Digest of the file and the conventions."""
+        with self.path.open("rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.sha256(f"{content} {self.conventions}".encode()).hexdigest()
 
     def __call__(self, photo: Pixels) -> Depth:
         """Estimate the depth of a photo.

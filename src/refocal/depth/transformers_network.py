@@ -1,5 +1,6 @@
 """Depth of a photo by a depth-estimation model of Hugging Face transformers, by its name on the hub or its folder."""
 
+import hashlib
 import os
 import re
 import textwrap
@@ -9,52 +10,75 @@ from typing import Any, get_args
 import numpy as np
 from PIL import Image
 
-from refocal.depth.disparity import Depth, Kind, enlarge, to_focus
+from refocal.depth.disparity import Depth, Kind, to_focus
 from refocal.depth.onnx_network import shrunk
+from refocal.depth.upsampling import enlarge
 from refocal.images.image import Pixels, checked_pixels
 
 _SIDE = 768  # what the pipeline sees: its networks work at less, and it gives back maps of this size
 _TIMEOUT = 10  # seconds to wait for the hub
 
 
-def transformers_depth(photo: Pixels, model_name: str, *, gives: str | None = None) -> Depth:
-    """Estimate the depth of a photo with a depth-estimation model of Hugging Face transformers (the depth extra).
+class TransformersNetwork:
+    """A depth-estimation model of Hugging Face transformers, loaded once (needs the depth extra).
 
     Parameters
     ----------
-    photo
-        A picture as in `images.Image`, upright.
     model_name
         A name on the hub, which is downloaded once, or a folder written by `save_pretrained`.
     gives
-        "disparity" (larger is nearer) or "depth" (metric); None: according to the model's configuration, which does not
-        tell of a DPT that was tuned to metric depth.
+        "disparity" (larger is nearer), "depth" (metric) or "inverted" (larger is farther); None: according to the
+        model's configuration, which does not say of a DPT that was tuned to metric depth.
+
+    Attributes
+    ----------
+    digest
+        Changes with the weights and with `gives`: what caches of its depth depend on.
 
     Raises
     ------
     ValueError
-        The extra is not installed, there is no such model, or no picture.
+        The extra is not installed, or there is no such model.
     """
-    pixels = checked_pixels(photo, "photo")
-    if gives is not None and gives not in get_args(Kind):
-        raise ValueError(f"gives must be one of {', '.join(get_args(Kind))}, got {gives!r}")
-    scale = min(1, _SIDE / max(pixels.shape[:2]))
-    small = shrunk(pixels, *(max(1, round(side * scale)) for side in pixels.shape[:2]))
-    try:
-        import transformers
 
-        estimate = transformers.pipeline("depth-estimation", model=_found(os.fspath(model_name)))
-        found = estimate(Image.fromarray(np.rint(small * 255).astype(np.uint8)))["predicted_depth"]
-    except ImportError as error:
-        missing = error.name or "torch"
-        raise ValueError(
-            f"depth by transformers needs the depth extra: pip install 'refocal[depth]' (no {missing} here)"
-        ) from None
-    except Exception as error:  # noqa: BLE001  of many libraries
-        raise ValueError(f"model_name {model_name!r} gives no depth: {_reason(error)}") from None
-    kind = gives or _kind(estimate.model.config)
-    disparity = enlarge(to_focus(found.detach().cpu().float().numpy().squeeze(), None, kind), pixels)
-    return Depth(pixels, disparity, f"transformers model {model_name}")
+    def __init__(self, model_name: str, *, gives: str | None = None) -> None:
+        if gives is not None and gives not in get_args(Kind):
+            raise ValueError(f"gives must be one of {', '.join(get_args(Kind))}, got {gives!r}")
+        self.name = model_name
+        try:
+            import transformers
+
+            self._estimate = transformers.pipeline("depth-estimation", model=_found(os.fspath(model_name)))
+        except ImportError as error:
+            missing = error.name or "torch"
+            raise ValueError(
+                f"depth by transformers needs the depth extra: pip install 'refocal[depth]' (no {missing} here)"
+            ) from None
+        except Exception as error:  # noqa: BLE001  of many libraries
+            raise ValueError(f"model_name {model_name!r} gives no depth: {_reason(error)}") from None
+        self._kind = gives or _kind(self._estimate.model.config)
+        total = hashlib.sha256(f"{model_name} {self._kind}".encode())
+        for key, value in self._estimate.model.state_dict().items():
+            total.update(key.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+        self.digest = total.hexdigest()
+
+    def __call__(self, photo: Pixels) -> Depth:
+        """Estimate the depth of a photo, a picture as in `images.Image`, upright.
+
+        Raises
+        ------
+        ValueError
+            No picture, or the model failed.
+        """
+        pixels = checked_pixels(photo, "photo")
+        scale = min(1, _SIDE / max(pixels.shape[:2]))
+        small = shrunk(pixels, *(max(1, round(side * scale)) for side in pixels.shape[:2]))
+        try:
+            found = self._estimate(Image.fromarray(np.rint(small * 255).astype(np.uint8)))["predicted_depth"]
+        except Exception as error:  # noqa: BLE001  of many libraries
+            raise ValueError(f"model_name {self.name!r} gives no depth: {_reason(error)}") from None
+        disparity = enlarge(to_focus(found.detach().cpu().float().numpy().squeeze(), None, self._kind), pixels)
+        return Depth(pixels, disparity, f"transformers model {self.name}")
 
 
 def _found(name: str) -> str:

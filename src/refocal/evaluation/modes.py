@@ -9,8 +9,9 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from refocal.depth.disparity import enlarge, to_focus
+from refocal.depth.disparity import to_focus
 from refocal.depth.from_focus.bracket import fuse_bracket
+from refocal.depth.upsampling import enlarge
 from refocal.evaluation.baselines import Method
 from refocal.evaluation.metrics import Pixels
 from refocal.model.refocuser import Refocuser

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from refocal.depth.disparity import enlarge, to_focus
+from refocal.depth.disparity import to_focus
+from refocal.depth.upsampling import enlarge
 from refocal.images.image import Pixels, checked_pixels, reduced
 from refocal.model.refocuser import Refocuser
 

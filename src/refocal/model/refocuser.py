@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from refocal.depth.disparity import enlarge, to_focus
+from refocal.depth.disparity import to_focus
+from refocal.depth.upsampling import enlarge
 from refocal.images.image import Pixels, checked_pixels, reduced
 from refocal.images.sharpness import warn_if_blurred
 from refocal.inference.batching import MicroBatcher
@@ -118,8 +119,8 @@ class Refocuser:
             Blur diameter, in pixels of this photo, of a point one full focus range away from the focus; None: as in
             training, in proportion to the photo (`aperture_for`).
         disparity, disparity_range
-            A known disparity of any size, larger = nearer. `disparity_range` = (far, near): its values at focus -1 and +1,
-            by default its 1st and 99th percentile. Only for models that find the disparity.
+            A known disparity of any size, larger = nearer. `disparity_range` = (far, near): its values at focus -1 and
+            +1, by default its 1st and 99th percentile. Only for models that find the disparity.
 
         Returns
         -------

@@ -12,6 +12,7 @@ import secrets
 import time
 from collections.abc import MutableMapping
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -65,6 +66,7 @@ class Guard:
         name = sent_id if re.fullmatch(r"[\w.:-]{1,64}", sent_id) else secrets.token_hex(8)
         scope.setdefault("state", {})["request_id"] = name
         exchange = _Exchange(scope, receive, send, name, self._limit(scope["path"]))
+        exchange.depth_model = Path(self.settings.depth_model).name
         refused = self._refused(scope, headers, exchange.limit)
         if refused is not None:
             await exchange.refuse(*refused)
@@ -134,6 +136,7 @@ class _Exchange:
         self._receive, self._send = receive, send
         self.got, self.sent, self.status = 0, 0, 0
         self.refused_for = ""
+        self.depth_model = ""
         self.start = time.perf_counter()
 
     async def receive(self) -> Message:
@@ -168,6 +171,8 @@ class _Exchange:
         headers.setdefault("Cache-Control", "no-store")
         headers["X-Request-ID"] = self.name
         headers["X-Refocal-Version"] = refocal.__version__
+        if self.depth_model:
+            headers["X-Refocal-Depth-Model"] = self.depth_model
 
     async def refuse(self, status: int, line: str, reason: str) -> None:
         """Answer with a JSON error; where a response has begun, the connection ends."""

@@ -14,6 +14,7 @@ from refocal.serving.api.app import build
 from refocal.serving.guard import Guard
 from refocal.serving.jobs.jobs import Jobs, Made
 from refocal.serving.pipeline.cache import Cache
+from refocal.serving.pipeline.depth import depth_network
 from refocal.serving.pipeline.options import options_of
 from refocal.serving.pipeline.pipeline import RequestPipeline
 from refocal.serving.settings import Settings, read_settings
@@ -51,10 +52,13 @@ class Refocal:
     def __init__(self) -> None:
         try:
             refocuser = Refocuser(SETTINGS.model or None, threads=SETTINGS.session_threads, batch=SETTINGS.batch)
+            network = depth_network(SETTINGS)
         except ValueError as error:
             sys.exit(f"refocal: {error}")
         cache = Cache(SETTINGS.dir / "cache", SETTINGS.cache_bytes)
-        self.pipeline = RequestPipeline(refocuser, cache, max_pixels=SETTINGS.max_pixels, at_once=SETTINGS.at_once)
+        self.pipeline = RequestPipeline(
+            refocuser, cache, max_pixels=SETTINGS.max_pixels, at_once=SETTINGS.at_once, network=network
+        )
         self.pipeline.warm_up()  # ready means that the model has run once
         self.jobs = Jobs(SETTINGS.dir / "jobs", limit=SETTINGS.jobs, max_age=SETTINGS.job_days * 86400)
         APP.state.pipeline, APP.state.jobs = self.pipeline, self.jobs
@@ -90,5 +94,5 @@ if SETTINGS.cors:
         allow_origins=[origin.strip() for origin in SETTINGS.cors.split(",")],
         allow_methods=["GET", "POST", "DELETE"],
         allow_headers=["Authorization", "X-Request-ID"],
-        expose_headers=["Server-Timing", "X-Refocal-Aperture", "X-Refocal-Focus", "X-Request-ID"],
+        expose_headers=["Server-Timing", "X-Refocal-Aperture", "X-Refocal-Depth", "X-Refocal-Focus", "X-Request-ID"],
     )

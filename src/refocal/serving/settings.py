@@ -15,6 +15,13 @@ class Settings:
     ----------
     model
         ONNX file; empty: as `refocal photo` finds it.
+    depth_model
+        Depth network whose disparity replaces the model's own: an ONNX file, or a name for Hugging Face transformers
+        (needs the depth extra); empty: none.
+    depth_preset, depth_size, depth_mean, depth_std
+        Conventions of the ONNX file, as `refocal photo` has them; empty or 0: those of the preset.
+    depth_kind
+        What the network gives: "disparity", "depth" or "inverted"; empty: as the preset or the model says.
     token
         Where set, requests must carry it ("Authorization: Bearer …"), except those of health and of the page's files.
     cors
@@ -44,6 +51,12 @@ class Settings:
     """
 
     model: str = ""
+    depth_model: str = ""
+    depth_preset: str = ""
+    depth_size: int = 0
+    depth_mean: str = ""
+    depth_std: str = ""
+    depth_kind: str = ""
     token: str = ""
     cors: str = ""
     max_bytes: int = 64 << 20
@@ -68,7 +81,7 @@ class Settings:
 
 
 READERS: dict[type, Callable[[str], object]] = {str: str, int: int, float: float, Path: Path}
-AT_LEAST_0 = {"threads", "cache_bytes"}
+AT_LEAST_0 = {"threads", "cache_bytes", "depth_size"}
 
 
 def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:

@@ -25,8 +25,8 @@ from scipy import fft
 from scipy.ndimage import gaussian_filter, laplace, maximum_filter, median_filter, minimum_filter
 from scipy.optimize import minimize_scalar
 
-from refocal.depth.disparity import enlarge
 from refocal.depth.edges import guided, spread
+from refocal.depth.upsampling import enlarge
 from refocal.images.image import LUMA, reduced, to_linear, to_srgb
 from refocal.render.reference import render
 

@@ -117,6 +117,8 @@ def _answered(request: Request, answer: Result) -> Response:
     metrics.PIXELS.observe(answer.pixels)
     headers = {"Server-Timing": ", ".join(f"{step};dur={took:.1f}" for step, took in answer.timings.items())}
     headers["X-Refocal-Model"] = pipeline_of(request).weights
+    if answer.depth:
+        headers["X-Refocal-Depth"] = answer.depth
     for name in ("focus", "aperture"):
         if (value := getattr(answer, name)) is not None:
             headers[f"X-Refocal-{name.title()}"] = f"{value:.4f}"

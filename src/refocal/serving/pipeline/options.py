@@ -45,6 +45,7 @@ class Result:
     suffix: str
     pixels: int
     timings: dict[str, float]
+    depth: str  # where the disparity comes from
     focus: float | None = None
     aperture: float | None = None
 

@@ -12,7 +12,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from refocal.depth.disparity import enlarge
+from refocal.depth.disparity import focus_at, to_focus
+from refocal.depth.files import depth_inside
+from refocal.depth.networks import DepthNetwork
+from refocal.depth.upsampling import enlarge
 from refocal.images.colormap import turbo
 from refocal.images.encoding import encode
 from refocal.images.image import Image, reduced
@@ -26,7 +29,6 @@ from refocal.serving.pipeline.uploads import format_of, read_disparity_map, read
 
 Map = NDArray[np.float32]
 FILM_PIXELS = 40_000_000  # of all frames together; larger photos are reduced
-AROUND = 0.006  # of the long side: the window around a point whose median counts
 
 
 class RequestPipeline:
@@ -41,10 +43,20 @@ class RequestPipeline:
         Maximum of a photo.
     at_once : int
         Photos that are processed at the same time; others wait. This limits the memory.
+    network : DepthNetwork, optional
+        Finds the disparity in place of the model.
     """
 
-    def __init__(self, refocuser: Refocuser, cache: Cache, *, max_pixels: int, at_once: int) -> None:
-        self.refocuser, self.cache, self.max_pixels = refocuser, cache, max_pixels
+    def __init__(
+        self,
+        refocuser: Refocuser,
+        cache: Cache,
+        *,
+        max_pixels: int,
+        at_once: int,
+        network: DepthNetwork | None = None,
+    ) -> None:
+        self.refocuser, self.cache, self.max_pixels, self.network = refocuser, cache, max_pixels, network
         self.slots = threading.BoundedSemaphore(at_once)
         self.weights = refocuser.metadata.get("weights", "")[:12]
 
@@ -59,7 +71,7 @@ class RequestPipeline:
             work = self._prepared(data, given, needed=options.at is not None)
             with work.timed("render"):
                 at = options.at if work.disparity is not None else None
-                focus = options.focus if at is None else _focus_at(work.map, at)
+                focus = options.focus if at is None else focus_at(work.map, *at)
                 if focus is None:
                     raise RequestError(422, "either focus, or x and y, must be given", "focus")
                 aperture = self._aperture(work.image, options.aperture)
@@ -117,7 +129,7 @@ class RequestPipeline:
         return work.answer(text.encode(), "text/html; charset=utf-8", "html", aperture=strength)
 
     def _prepared(self, data: bytes, given: bytes | None, *, needed: bool = False) -> "_PhotoInWork":
-        """Decode a photo and get its disparity: given, cached, or found now; None where the model finds none."""
+        """Decode a photo and get its disparity; None where the model finds none."""
         timings: dict[str, float] = {}
         with _timed(timings, "decode"):
             image = read_photo(data, self.max_pixels)
@@ -127,13 +139,28 @@ class RequestPipeline:
                 )
             disparity_map = None if given is None else read_disparity_map(given, self.max_pixels)
         with _timed(timings, "analyse"):
-            disparity = None
-            if disparity_map is not None:
-                disparity = enlarge(disparity_map, image.pixels)
-            elif self.refocuser.finds_depth:
-                key = f"{self.weights} {hashlib.sha256(data).hexdigest()}"
-                disparity = self.cache.get(key, lambda: self.refocuser.analyse(image.pixels))
-        return _PhotoInWork(image, disparity, image.pixels.shape[0] * image.pixels.shape[1], timings)
+            disparity, source = self._disparity(data, image, disparity_map)
+        pixels = image.pixels.shape[0] * image.pixels.shape[1]
+        return _PhotoInWork(image, disparity, pixels, timings, source)
+
+    def _disparity(self, data: bytes, image: Image, given: Map | None) -> tuple[Map | None, str]:
+        """Return the disparity and its source: given, inside the photo, of the depth network, or of the model."""
+        if given is not None:
+            return enlarge(given, image.pixels), "given"
+        if not self.refocuser.finds_depth:
+            return None, ""
+        inside = _inside(data)
+        if inside is not None:
+            return enlarge(inside, image.pixels), "portrait"
+        photo = hashlib.sha256(data).hexdigest()
+        if self.network is not None:
+            network = self.network
+            try:
+                found = self.cache.get(f"{network.digest} {photo}", lambda: network(image.pixels).disparity)
+            except ValueError as error:
+                raise RequestError(500, f"the depth network failed: {error}") from None
+            return found, f"network {network.name}"
+        return self.cache.get(f"{self.weights} {photo}", lambda: self.refocuser.analyse(image.pixels)), "model"
 
     def _aperture(self, image: Image, aperture: float | None) -> float:
         height, width = image.pixels.shape[:2]
@@ -159,6 +186,7 @@ class _PhotoInWork:
     disparity: Map | None
     pixels: int
     timings: dict[str, float]
+    source: str
 
     @property
     def map(self) -> Map:
@@ -175,12 +203,12 @@ class _PhotoInWork:
         side = min(height, width) * min(1.0, (pixels / (height * width)) ** 0.5)
         photo = np.rint(reduced(self.image.pixels, max(1, round(side))) * 255).astype(np.uint8)
         disparity = None if self.disparity is None else enlarge(self.disparity, photo)
-        return _PhotoInWork(Image(photo), disparity, self.pixels, self.timings)
+        return _PhotoInWork(Image(photo), disparity, self.pixels, self.timings, self.source)
 
     def answer(
         self, data: bytes, media: str, suffix: str, *, focus: float | None = None, aperture: float | None = None
     ) -> Result:
-        return Result(data, media, suffix, self.pixels, self.timings, focus, aperture)
+        return Result(data, media, suffix, self.pixels, self.timings, self.source, focus, aperture)
 
 
 @contextmanager
@@ -195,13 +223,13 @@ def _own_format(data: bytes) -> Format:
     return own if own in MEDIA else "jpeg"  # type: ignore[return-value]  # those of MEDIA
 
 
-def _focus_at(disparity: Map, at: tuple[float, float]) -> float:
-    """Return the disparity at a point: the median around it, which a noisy pixel does not change."""
-    height, width = disparity.shape
-    x, y = (min(int(part * side), side - 1) for part, side in zip(at, (width, height), strict=True))
-    reach = max(1, round(AROUND * max(height, width)))
-    near = disparity[max(0, y - reach) : y + reach + 1, max(0, x - reach) : x + reach + 1]
-    return float(np.clip(np.median(near), -1, 1))
+def _inside(data: bytes) -> Map | None:
+    """Return the depth inside a portrait photo, in focus units; None where there is none, or it cannot be read."""
+    try:
+        found = depth_inside(data)
+        return None if found is None else to_focus(found)
+    except ValueError:
+        return None
 
 
 def _encoded(made: NDArray[Any], name: Format, image: Image, options: RequestOptions) -> bytes:
