@@ -51,7 +51,7 @@ browser:
 	  || echo "no Chromium (Debian: apt-get install chromium): the tests of the page are skipped"
 
 docs: $(READY)  ## the documentation as a site in site/; a broken link fails
-	mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 mkdocs build --quiet --strict
 	@echo "The site: site/index.html"
 
 test: $(READY) browser lint types  ## run lint, types and all tests, with coverage

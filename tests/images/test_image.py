@@ -10,7 +10,8 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from PIL import ImageCms
 
-from refocal.images.image import as_photo, like_input, read_image, to_linear, to_srgb, write_image
+from refocal.images.colour import to_linear, to_srgb
+from refocal.images.image import as_photo, like_input, read_image, write_image
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from refocal.images.image import to_srgb, write_image
+from refocal.images.colour import to_srgb
+from refocal.images.image import write_image
 from refocal.lightfields.readers import find_grid, read_array, read_file, read_mosaic
 from refocal.scenes.synthetic.textures import GROUPS, photograph
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from refocal.images.image import to_linear, to_srgb
+from refocal.images.colour import to_linear, to_srgb
 from refocal.render.reference import render
 from refocal.shiftadd.shift_and_add import Pupil, shift_and_add
 

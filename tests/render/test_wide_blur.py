@@ -7,7 +7,8 @@ from scipy.ndimage import gaussian_filter
 from scipy.signal import fftconvolve
 from tiny_model import PROPS, write_lens_models
 
-from refocal.images.image import as_photo, like_input, to_linear, to_srgb
+from refocal.images.colour import to_linear, to_srgb
+from refocal.images.image import as_photo, like_input
 from refocal.model.refocuser import Refocuser
 from refocal.render.reference import render
 from refocal.render.wide_blur import render_wide

@@ -14,7 +14,8 @@ from scipy.ndimage import gaussian_filter
 from scipy.optimize import minimize_scalar
 
 from refocal.evaluation.metrics import ROUNDING, Pixels
-from refocal.images.image import as_photo, to_linear, to_srgb
+from refocal.images.colour import to_linear, to_srgb
+from refocal.images.image import as_photo
 from refocal.render.reference import render
 from refocal.scenes.scene import Scene
 from refocal.shiftadd.shift_and_add import Pupil

@@ -19,11 +19,11 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
+from refocal.images.colour import LUMA
 from refocal.images.decoding import MAX_PIXELS, decode
 from refocal.images.encoding import encode
 
 Pixels = NDArray[Any]  # (H, W), (H, W, 3) or (H, W, 4) of uint8, uint16 or float32
-LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)  # ITU-R BT.709-6, item 3.2
 _LIMITS = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535, np.dtype(np.float32): 1}
 
 
@@ -183,16 +183,3 @@ def like_input(photo: NDArray[np.float32], pixels: Pixels) -> Pixels:
     if pixels.ndim == 3 and pixels.shape[2] == 4:
         return np.concatenate([colour, pixels[..., 3:]], axis=2)
     return np.clip(colour, 0, 1) if pixels.dtype == np.float32 else colour
-
-
-def to_linear(x: NDArray[Any]) -> NDArray[np.float32]:
-    """Decode sRGB values to linear light, float32 (IEC 61966-2-1:1999, 5.2)."""
-    x = np.asarray(x, np.float32)
-    return np.where(x <= 0.04045, x / 12.92, ((np.maximum(x, 0.04045) + 0.055) / 1.055) ** 2.4).astype(np.float32)
-
-
-def to_srgb(x: NDArray[Any]) -> NDArray[np.float32]:
-    """Encode linear light as sRGB values, float32 (IEC 61966-2-1:1999, 5.2): the inverse of `to_linear`."""
-    x = np.asarray(x, np.float32)
-    coded = 1.055 * np.maximum(x, 0.0031308) ** (1 / 2.4) - 0.055
-    return np.where(x <= 0.0031308, x * 12.92, coded).astype(np.float32)

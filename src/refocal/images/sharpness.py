@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from refocal.images.image import LUMA, Pixels, reduced
+from refocal.images.colour import LUMA
+from refocal.images.image import Pixels, reduced
 
 SIDE = 540  # px: short side at which a photo is looked at; what is blurred at full size only is sharp enough
 BLURS = (1.0, 2.0)  # px: a and b

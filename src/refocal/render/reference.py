@@ -24,7 +24,7 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
-from refocal.images.image import to_linear, to_srgb
+from refocal.images.colour import to_linear, to_srgb
 from refocal.shiftadd.shift_and_add import Pupil, pupil_mask
 
 MOST = 65  # samples of a dense pupil along its diameter

@@ -15,7 +15,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from refocal.images.image import Pixels, as_photo, like_input, to_linear, to_srgb
+from refocal.images.colour import to_linear, to_srgb
+from refocal.images.image import Pixels, as_photo, like_input
 
 SMALLEST = 16  # px: smaller pictures are not halved
 BAND = 128  # rows at once, even

@@ -25,7 +25,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from refocal.images.image import to_linear, to_srgb
+from refocal.images.colour import to_linear, to_srgb
 from refocal.shiftadd import kernel, span_kernel
 
 Pupil = Literal["circular", "square"]

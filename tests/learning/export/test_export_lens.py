@@ -36,7 +36,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("lens")
     torch.manual_seed(3)
     lens = Lens(TINY, SCALE).eval()
-    for parameter in lens.parameters():  # the refiner shall do something
+    for parameter in lens.parameters():  # the refiner must do something
         nn.init.normal_(parameter, std=0.3)
     write(folder / "generator.pt", "lens", lens, TINY)
     differences = export(folder / "generator.pt", folder / "lens.onnx")
@@ -150,11 +150,15 @@ def test_old_halves_go_when_another_network_is_exported(folder: Path, tmp_path: 
 def test_a_half_that_differs_leaves_all_three_as_they_were(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    honest = parity.parity
+    """What is written is what the fixture exported: tracing again would take most of a minute."""
+
+    def copied(part: parity.Part, path: Path, *_: object) -> None:
+        path.write_bytes((folder / path.name.removeprefix(".").removesuffix(".partial")).read_bytes())
 
     def differs(part: parity.Part, path: Path) -> dict[str, float]:
-        return {"8x8": 0.5} if part.inputs[1:2] == ("disparity",) else honest(part, path)
+        return {"8x8": 0.5 if part.inputs[1:2] == ("disparity",) else 0.0}
 
+    monkeypatch.setattr("refocal.learning.export.export.write", copied)
     monkeypatch.setattr("refocal.learning.export.export.parity", differs)
     for name in ("lens.onnx", "lens.analyse.onnx"):
         (tmp_path / name).write_bytes(name.encode())

@@ -12,7 +12,7 @@ from refocal.shiftadd.shift_and_add import shift_and_add
 from refocal.scenes.synthetic.still_life import arrange
 from refocal.scenes.synthetic.light_field import Arrangement, Layer, render_light_field
 from refocal.scenes.synthetic.textures import GROUPS, MATERIALS, material, photograph
-from refocal.images.image import to_linear
+from refocal.images.colour import to_linear
 
 SIZE = (56, 64)
 

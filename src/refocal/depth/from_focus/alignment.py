@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import affine_transform, gaussian_filter, map_coordinates, zoom
 
-from refocal.images.image import LUMA, as_photo, to_linear, to_srgb
+from refocal.images.colour import LUMA, to_linear, to_srgb
+from refocal.images.image import as_photo
 
 SIDES = (64, 128, 256, 512, 768)  # long sides of the pictures that are compared
 ROUNDS = 12  # of Gauss-Newton at each side

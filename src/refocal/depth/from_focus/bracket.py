@@ -20,7 +20,8 @@ from scipy.optimize import minimize_scalar
 from refocal.depth.edges import guided, spread
 from refocal.depth.from_focus.alignment import Pose, find_poses, warped
 from refocal.depth.from_focus.two_slices import solve_pair
-from refocal.images.image import LUMA, as_photo, checked_pixels
+from refocal.images.colour import LUMA
+from refocal.images.image import as_photo, checked_pixels
 from refocal.render.reference import render
 
 SCALES = (1, 2, 4)  # px: distances over which second differences are taken

@@ -27,7 +27,8 @@ from scipy.optimize import minimize_scalar
 
 from refocal.depth.edges import guided, spread
 from refocal.depth.upsampling import enlarge
-from refocal.images.image import LUMA, reduced, to_linear, to_srgb
+from refocal.images.colour import LUMA, to_linear, to_srgb
+from refocal.images.image import reduced
 from refocal.render.reference import render
 
 SIDE = 384  # px: short side at which depth is looked for

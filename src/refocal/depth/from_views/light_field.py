@@ -19,7 +19,8 @@ from refocal.depth.disparity import Depth
 from refocal.depth.edges import guided, spread
 from refocal.depth.from_views.matching_cost import add_differences, planes_between, reference_view
 from refocal.depth.from_views.plane_sweep import find_range, plane_sweep, refined_minimum
-from refocal.images.image import LUMA, as_photo
+from refocal.images.colour import LUMA
+from refocal.images.image import as_photo
 from refocal.lightfields.lightfield import LightField
 from refocal.shiftadd.slopes import FocusRange, aperture_of, lens_aperture
 

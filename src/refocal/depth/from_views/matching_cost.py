@@ -8,8 +8,9 @@ from numba import njit, prange
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from refocal.images.colour import LUMA
+
 CUT = 0.5  # of a difference of detail: more is an occlusion or a highlight, and counts no more than this
-LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)  # ITU-R BT.709
 STEP = 0.5  # px between neighbouring planes of a sweep in the outermost view: finer planes add nothing
 PLANES = (17, 129)  # at least, at most
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, map_coordinates, spline_filter
 
-from refocal.images.image import to_srgb
+from refocal.images.colour import to_srgb
 
 Array = NDArray[Any]
 LENS = 0.75  # px of a texture: standard deviation of the blur of lens and sensor; no capture is sharper

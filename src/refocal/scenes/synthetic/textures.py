@@ -14,7 +14,8 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 from scipy.spatial import cKDTree
 
-from refocal.images.image import as_photo, read_image, to_linear
+from refocal.images.colour import to_linear
+from refocal.images.image import as_photo, read_image
 
 Texture = NDArray[np.float32]
 

@@ -14,7 +14,7 @@ const spot = { x: 0.5, y: 0.5 };
 
 // --- talking to the server ---------------------------------------------------------------------
 
-class Told extends Error {} // in words that people may read
+class UserError extends Error {} // its message is shown as it is
 
 async function ask(path, fields, tries = 4) {
   const body = new FormData();
@@ -24,7 +24,7 @@ async function ask(path, fields, tries = 4) {
   try {
     answer = await fetch(path, { method: "POST", body, headers: token ? { Authorization: `Bearer ${token}` } : {} });
   } catch {
-    throw new Told("The server does not answer. Is it still running?");
+    throw new UserError("The server does not answer. Is it still running?");
   }
   if (answer.ok) return answer;
   if (answer.status === 401) return askToken().then(() => ask(path, fields, tries));
@@ -33,13 +33,13 @@ async function ask(path, fields, tries = 4) {
     await new Promise((done) => setTimeout(done, 1000 * (Number(answer.headers.get("Retry-After")) || 1)));
     return ask(path, fields, tries - 1);
   }
-  const told = await answer.json().catch(() => ({}));
-  const error = new Told(inWords(answer.status, told.error || ""));
+  const problem = await answer.json().catch(() => ({}));
+  const error = new UserError(explain(answer.status, problem.error || ""));
   error.status = answer.status;
   throw error;
 }
 
-function inWords(status, line) {
+function explain(status, line) {
   if (status === 413) return "This photo is too large for this server.";
   if (status === 415) return "This is not a photo that can be read: JPEG, PNG, WebP, TIFF and HEIC can.";
   if (status === 400) return "This file is damaged, or no photo.";
@@ -53,7 +53,7 @@ function askToken() {
   dialog.showModal();
   return new Promise((done, fail) => {
     dialog.onclose = () => {
-      if (!input.value) return fail(new Told("Without the token this server does nothing."));
+      if (!input.value) return fail(new UserError("Without the token this server does nothing."));
       sessionStorage.setItem("token", input.value);
       done();
     };
@@ -65,8 +65,8 @@ function say(text, bad = false) {
   status.classList.toggle("bad", bad);
 }
 const fail = (error) => {
-  if (!(error instanceof Told)) console.error(error);
-  say(error instanceof Told ? error.message : "Something went wrong on this page.", true);
+  if (!(error instanceof UserError)) console.error(error);
+  say(error instanceof UserError ? error.message : "Something went wrong on this page.", true);
 };
 let works = 0;
 async function busy(work) {
@@ -327,6 +327,6 @@ document.addEventListener("paste", (event) => { const [file] = event.clipboardDa
 for (const button of document.querySelectorAll("[data-example]")) {
   button.addEventListener("click", async () => {
     const name = button.dataset.example;
-    try { open(new File([await (await fetch(`static/${name}.jpg`)).blob()], `${name}.jpg`, { type: "image/jpeg" })); } catch { fail(new Told("The server does not answer. Is it still running?")); }
+    try { open(new File([await (await fetch(`static/${name}.jpg`)).blob()], `${name}.jpg`, { type: "image/jpeg" })); } catch { fail(new UserError("The server does not answer. Is it still running?")); }
   });
 }
