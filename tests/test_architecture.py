@@ -1,6 +1,7 @@
 """Imports go down only and in no circle, heavy libraries keep one home, dvc.yaml names what its stages really use."""
 
 import ast
+import re
 import subprocess
 import sys
 from graphlib import TopologicalSorter
@@ -96,6 +97,16 @@ def test_imports_form_no_circle() -> None:
 def test_every_package_has_its_place() -> None:
     found = {path.parent.name for path in (SRC / "refocal").glob("*/__init__.py")}
     assert found | {"params"} == BELOW.keys() | COMMANDS
+
+
+def test_the_drawing_names_every_package() -> None:
+    """docs/architecture.md lists those of the table in its order: imports go down only there as well."""
+    table = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8").partition("## Packages")[2]
+    rows = re.findall(r"^\| `(\w+)`", table.partition("\n## ")[0], re.MULTILINE)
+    packages = [row for row in rows if row in BELOW]
+    assert set(packages) == BELOW.keys()
+    for number, package in enumerate(packages):
+        assert BELOW[package] <= set(packages[:number]), f"{package} stands above what it imports"
 
 
 def test_a_package_holds_one_idea() -> None:

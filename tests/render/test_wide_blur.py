@@ -11,7 +11,7 @@ from refocal.images.colour import to_linear, to_srgb
 from refocal.images.image import as_photo, like_input
 from refocal.model.refocuser import Refocuser
 from refocal.render.reference import render
-from refocal.render.wide_blur import render_wide
+from refocal.render.wide_blur import render_wide_blur
 
 LIMIT = 48.0
 
@@ -58,7 +58,7 @@ def test_a_wide_blur_is_that_of_the_reference_renderer(kind: str, aperture: floa
     """Within 1 % of white on average and 4 % anywhere; 48 px alone are several times further off."""
     photo, disparity = scene(kind), np.ones((181, 240), np.float32)
     truth = render(photo, disparity, -1, aperture)
-    made = render_wide(photo, disparity, aperture, widest=aperture, limit=LIMIT, render=limited)
+    made = render_wide_blur(photo, disparity, aperture, widest=aperture, limit=LIMIT, render=limited)
     inner = np.s_[20:-20, 20:-20]
     error = np.abs(made - truth)[inner]
     alone = np.abs(limited(photo, disparity, aperture) - truth)[inner]
@@ -72,7 +72,7 @@ def test_a_near_blur_veils_what_is_sharp_around_it_which_keeps_its_details() -> 
     photo, disparity = scene("noise"), np.full((181, 240), -1, np.float32)
     disparity[:, 120:] = 1
     photo[:, 120:] = 0.9
-    made = render_wide(photo, disparity, 150, widest=150, limit=LIMIT, render=limited)
+    made = render_wide_blur(photo, disparity, 150, widest=150, limit=LIMIT, render=limited)
     light, near = to_linear(photo), (disparity > 0).astype(np.float32)[..., None]
     cover = blurred(np.concatenate([light * near, near], -1), 150)
     truth = to_srgb(cover[..., :3] + light * (1 - near) * (1 - cover[..., 3:]))
@@ -99,9 +99,9 @@ def test_what_comes_from_half_the_size_stays_in_its_place() -> None:
 
     flat = np.zeros((height, width), np.float32)
     inner = np.s_[4:-4, 4:-4]
-    made = render_wide(photo, flat, 60, widest=60, limit=LIMIT, render=grey_at_full_size)
+    made = render_wide_blur(photo, flat, 60, widest=60, limit=LIMIT, render=grey_at_full_size)
     np.testing.assert_allclose(made[inner], photo[inner], atol=2e-4)  # half a pixel is 1e-3 and more
-    made = render_wide(photo, flat, 60, widest=60, limit=LIMIT, render=changed_by_half)
+    made = render_wide_blur(photo, flat, 60, widest=60, limit=LIMIT, render=changed_by_half)
     np.testing.assert_allclose(made[inner], 0.5, atol=2e-4)
 
 
@@ -111,7 +111,7 @@ def test_where_nothing_is_blurred_a_picture_of_any_kind_stays_to_the_bit(kind: t
     """Odd sides, grey, alpha; floats to rounding."""
     values = np.random.default_rng(1).random(shape)
     pixels = (values * (1 if kind is np.float32 else np.iinfo(kind).max)).astype(kind)
-    made = render_wide(
+    made = render_wide_blur(
         pixels, np.zeros(shape[:2], np.float32), 9e9, widest=9e9, limit=LIMIT, render=lambda part, *_: part.copy()
     )
     assert made.dtype == kind
@@ -125,10 +125,10 @@ def test_within_the_limit_the_renderer_is_asked_once_for_the_whole() -> None:
         asked.append((pixels.shape, aperture))
         return pixels.copy()
 
-    made = render_wide(photo, np.zeros((181, 240), np.float32), 40, widest=LIMIT, limit=LIMIT, render=once)
+    made = render_wide_blur(photo, np.zeros((181, 240), np.float32), 40, widest=LIMIT, limit=LIMIT, render=once)
     assert asked == [((181, 240, 3), 40)]
     np.testing.assert_array_equal(made, photo)
-    render_wide(photo, np.zeros((181, 240), np.float32), 150, widest=150, limit=LIMIT, render=once)
+    render_wide_blur(photo, np.zeros((181, 240), np.float32), 150, widest=150, limit=LIMIT, render=once)
     assert asked[1:] == [((181, 240, 3), 150), ((91, 120, 3), 75), ((46, 60, 3), 37.5)]
 
 
@@ -142,7 +142,7 @@ def test_a_model_tells_its_limit_and_the_widest_blur_in_the_picture_counts(
         seen.append(options)
         return pixels
 
-    monkeypatch.setattr("refocal.model.rendering.render_wide", spy)
+    monkeypatch.setattr("refocal.model.rendering.render_wide_blur", spy)
     photo = np.zeros((20, 30, 3), np.uint8)
     disparity = np.zeros((20, 30), np.float32)
     disparity[3, 4] = -0.5

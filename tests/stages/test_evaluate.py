@@ -47,7 +47,7 @@ def test_the_stage_writes_scores_plots_and_pictures_the_same_every_time(place: P
     metrics: dict[str, Any] = json.loads(first["metrics.json"])
     assert {part: metrics[part]["n"] for part in metrics} == {"validation": 1, "test": 2}
     test = metrics["test"]
-    assert set(test) == {"n", "refocal", "original", "identity", "gaussian", "oracle", "paired", "way"}
+    assert set(test) == {"n", "refocal", "original", "identity", "gaussian", "oracle", "paired", "gap_closed"}
     assert test["identity"]["defocus_r"]["mean"] == 0
     assert test["oracle"]["psnr"]["mean"] > test["gaussian"]["psnr"]["mean"] + 5
     assert test["refocal"]["psnr"]["mean"] > test["original"]["psnr"]["mean"]  # which darkens

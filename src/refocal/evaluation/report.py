@@ -61,8 +61,8 @@ def report(scenes: Sequence[SceneScores], *, ours: str, resamples: int, seed: in
     dict
         `n` scenes; per method and score a mean with `low` and `high`, over the levels trained on, and under `unseen`
         over those in between; `paired`: the same of the differences between ours and each other method, and between
-        ours at unseen and at seen levels; `way`: how far ours has come from the Gaussian (0) to the oracle (1), None
-        where the interval of oracle - Gaussian reaches 0.
+        ours at unseen and at seen levels; `gap_closed`: the share of the gap between Gaussian and oracle that ours
+        closes, None where the interval of oracle - Gaussian reaches 0.
     """
     seen = {method: [scene.seen(method) for scene in scenes] for method in scenes[0].levels}
     unseen = {method: [scene.unseen(method) for scene in scenes] for method in seen}
@@ -84,7 +84,9 @@ def report(scenes: Sequence[SceneScores], *, ours: str, resamples: int, seed: in
     part["paired"]["unseen-seen"] = summaries([_minus(a, b) for a, b in zip(unseen[ours], seen[ours], strict=True)])
     known = {"gaussian", "oracle"} <= seen.keys()
     ahead = summaries([_minus(a, b) for a, b in zip(seen["oracle"], seen["gaussian"], strict=True)]) if known else {}
-    part["way"] = {score: _way(part, ours, score, ahead.get(score)) for score in ("psnr", "ssim", "defocus_r")}
+    part["gap_closed"] = {
+        score: _gap_closed(part, ours, score, ahead.get(score)) for score in ("psnr", "ssim", "defocus_r")
+    }
     return part
 
 
@@ -94,8 +96,8 @@ def _minus(a: Scores, b: Scores) -> Scores:
     return {score: None if x is None or y is None else x - y for score, (x, y) in values.items()}
 
 
-def _way(part: Mapping[str, Any], ours: str, score: str, ahead: Summary | None) -> float | None:
-    """Part of the way from the Gaussian to the oracle; None where one is missing or the oracle isn't surely `ahead`."""
+def _gap_closed(part: Mapping[str, Any], ours: str, score: str, ahead: Summary | None) -> float | None:
+    """Share of the gap between Gaussian and oracle that is closed; None where the oracle is not surely `ahead`."""
     least = None if ahead is None else ahead["mean"] if ahead["low"] is None else ahead["low"]
     if least is None or least <= 0:
         return None
@@ -148,7 +150,7 @@ def tables(metrics: Mapping[str, Any]) -> str:
 
 
 def _split_tables(split: str, part: Mapping[str, Any]) -> str:
-    methods = {name: scores for name, scores in part.items() if name not in ("n", "paired", "way")}
+    methods = {name: scores for name, scores in part.items() if name not in ("n", "paired", "gap_closed")}
     seen = [[score, *(_cell(m[score]) for m in methods.values())] for score in SCORES]
     between = [[f"unseen {score}", *(_cell(m["unseen"][score]) for m in methods.values())] for score in LEVEL_SCORES]
     lpips = ["lpips", *("not computed" for _ in methods)]
@@ -157,15 +159,15 @@ def _split_tables(split: str, part: Mapping[str, Any]) -> str:
         [score, *(_cell(pair[score], verdict=True) if score in pair else "" for pair in pairs.values())]
         for score in SCORES
     ]
-    ways = part["way"].items()
-    way = ", ".join(f"{score} {'-' if value is None else f'{value:.0%}'}" for score, value in ways)
+    closed = part["gap_closed"].items()
+    line = ", ".join(f"{score} {'-' if value is None else f'{value:.0%}'}" for score, value in closed)
     return "\n".join(
         [
             f"### {split}: mean over {part['n']} scenes (95 % bootstrap interval over scenes)\n",
             _table([split, *methods], [*seen, lpips, *between]),
             "\nPaired differences, scene by scene; * where the interval excludes 0\n",
             _table([split, *(name.replace("-", " - ") for name in pairs)], differences),
-            f"\nOf the way from the Gaussian to the oracle: {way}\n",
+            f"\nShare of the gap between Gaussian and oracle that is closed: {line}\n",
         ]
     )
 

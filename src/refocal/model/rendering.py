@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from refocal.images.image import Pixels, as_photo, like_input
 from refocal.inference.session import Conventions, cores, on_gpu, run
 from refocal.render.tiles import reflected
-from refocal.render.wide_blur import render_wide
+from refocal.render.wide_blur import render_wide_blur
 
 SIDE = 232  # px of a tile: on a CPU smaller ones pay for what lies around them, larger ones for memory
 MARGINS = 8  # how many times as wide as the margin a tile is, at least
@@ -52,7 +52,7 @@ class Rendering:
 
     def __call__(self, pixels: Pixels, disparity: NDArray[np.float32], focus: float, aperture: float) -> Pixels:
         """Refocus a picture as in `images.Image` whose disparity (H, W) is known; the aperture in pixels."""
-        return render_wide(
+        return render_wide_blur(
             pixels,
             disparity,
             aperture,

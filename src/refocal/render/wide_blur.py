@@ -25,7 +25,7 @@ Photo = NDArray[np.float32]
 Render = Callable[[Pixels, Photo, float], Pixels]
 
 
-def render_wide(
+def render_wide_blur(
     pixels: Pixels, disparity: Photo, aperture: float, *, widest: float, limit: float, render: Render
 ) -> Pixels:
     """Render a picture whose blur may be wider than the renderer can.
@@ -53,7 +53,7 @@ def render_wide(
     full = render(pixels, disparity, aperture)
     if widest <= limit or min(pixels.shape[:2]) < SMALLEST:
         return full
-    half = render_wide(
+    half = render_wide_blur(
         _halved(pixels), disparity[::2, ::2], aperture / 2, widest=widest / 2, limit=limit, render=render
     )
     change = as_photo(half) - _halved(full)

@@ -14,23 +14,23 @@ WITHOUT_STACK = ("rgbd", "mask")  # kinds that have a photo and what is known of
 
 def read_metadata(path: Path) -> dict[str, Any]:
     """Return what a scene.json says; a ValueError of one line where it is missing, damaged or of another version."""
-    facts = read_json(path)
-    check_metadata(facts, str(path))
-    return facts
+    metadata = read_json(path)
+    check_metadata(metadata, str(path))
+    return metadata
 
 
-def check_metadata(facts: Mapping[str, Any], where: str) -> None:
-    """Raise a ValueError of one line, beginning with `where`, unless the facts make a scene."""
+def check_metadata(metadata: Mapping[str, Any], where: str) -> None:
+    """Raise a ValueError of one line, beginning with `where`, unless the metadata make a scene."""
     try:
-        focus, trained = [float(level) for level in facts["focus"]], list(facts["trained"])
-        far, near = (float(slope) for slope in facts["slope_range"])
-        aperture, grid = float(facts["aperture"]), [int(views) for views in facts["grid"]]
-        _ = str(facts["group"]), str(facts["source"])
+        focus, trained = [float(level) for level in metadata["focus"]], list(metadata["trained"])
+        far, near = (float(slope) for slope in metadata["slope_range"])
+        aperture, grid = float(metadata["aperture"]), [int(views) for views in metadata["grid"]]
+        _ = str(metadata["group"]), str(metadata["source"])
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{where} is damaged: {type(error).__name__} {error}") from None
-    if facts.get("kind", KINDS[0]) not in KINDS:
-        raise ValueError(f"{where}: kind must be one of {', '.join(KINDS)}, got {facts['kind']!r}")
-    if not focus and facts.get("kind") in WITHOUT_STACK:
+    if metadata.get("kind", KINDS[0]) not in KINDS:
+        raise ValueError(f"{where}: kind must be one of {', '.join(KINDS)}, got {metadata['kind']!r}")
+    if not focus and metadata.get("kind") in WITHOUT_STACK:
         pass
     elif not focus or focus != sorted(set(focus)) or not -1 <= focus[0] <= focus[-1] <= 1:
         raise ValueError(f"{where}: focus levels must rise within [-1, 1], got {focus}")
@@ -40,8 +40,8 @@ def check_metadata(facts: Mapping[str, Any], where: str) -> None:
         raise ValueError(f"{where}: needs near > far and aperture > 0, got slopes ({far}, {near}), aperture {aperture}")
     if len(grid) != 2 or min(grid) < 1:
         raise ValueError(f"{where}: grid must be two positive numbers, got {grid}")
-    if "views" in facts:
-        _check_views(facts["views"], grid, where)
+    if "views" in metadata:
+        _check_views(metadata["views"], grid, where)
 
 
 def _check_views(views: Any, grid: list[int], where: str) -> None:

@@ -1,6 +1,6 @@
 """Prepare all sources of a folder in parallel processes, resumably.
 
-Scenes are made in a side folder that takes the final place when all is done. A finished scene has a key beside it: a
+Scenes are prepared in a work folder that replaces the final one when all is done. A finished scene has a key beside it: a
 digest of the light field's files (names, sizes, times), of the recipe, and of our own code. A run that was killed goes
 on behind the scenes whose keys still hold; whatever else has changed is made anew.
 """
@@ -34,15 +34,15 @@ Progress = Callable[[int, int, str], None]  # how many are done, of how many, an
 
 @dataclass(frozen=True)
 class Folders:
-    """Where light fields are, where scenes come to lie, and where they are made."""
+    """Folders of the data, of the prepared scenes, and of the work in progress."""
 
     data: Path
     scenes: Path
-    side: Path
+    work: Path
 
 
 def prepare_scenes(
-    places: Folders,
+    folders: Folders,
     recipe: Recipe,
     split: Callable[[Mapping[str, str]], dict[str, Split]],
     *,
@@ -77,16 +77,16 @@ def prepare_scenes(
     ValueError
         One line: nothing to prepare, a bad light field, all of them bad, a part that is left without scenes.
     """
-    sources = list_sources(places.data)
+    sources = list_sources(folders.data)
     skipped: dict[str, str] = {}
     splits = split(_groups(sources, skipped))
     _stop_at(skipped, skip=skip)
     keys = {name: _key(path, recipe) for name, path in sources.items() if name not in skipped}
-    places.side.mkdir(parents=True, exist_ok=True)
-    kept = [name for name, key in keys.items() if _is_kept(places.side, name, key)]
+    folders.work.mkdir(parents=True, exist_ok=True)
+    kept = [name for name, key in keys.items() if _is_kept(folders.work, name, key)]
     for count, name in enumerate(kept):
         progress(count + 1, len(keys), name)
-    tasks = [(sources[name], places.side, recipe, key) for name, key in keys.items() if name not in kept]
+    tasks = [(sources[name], folders.work, recipe, key) for name, key in keys.items() if name not in kept]
     with closing(_prepared(tasks, workers)) as results:
         for count, (name, reason) in enumerate(results):
             if reason is not None:
@@ -100,7 +100,7 @@ def prepare_scenes(
         raise ValueError(
             f"no scene is left for {', '.join(sorted(lost))}: {len(skipped)} were skipped, first: {reason}"
         )
-    _finish(places, ready, {**about, "skipped": dict(sorted(skipped.items()))})
+    _finish(folders, ready, {**about, "skipped": dict(sorted(skipped.items()))})
     return skipped
 
 
@@ -125,8 +125,8 @@ def _key(source: Source, recipe: Recipe) -> str:
     """Return what a prepared scene depends on, as a digest; contents count by size and time, since they are large."""
     total = hashlib.sha256(repr((asdict(recipe), _code_digest())).encode())
     for file in source_files(source):
-        facts = file.stat()
-        total.update(repr((file.relative_to(source.path.parent), facts.st_size, facts.st_mtime_ns)).encode())
+        status = file.stat()
+        total.update(repr((file.relative_to(source.path.parent), status.st_size, status.st_mtime_ns)).encode())
     return total.hexdigest()
 
 
@@ -137,23 +137,23 @@ def _code_digest() -> str:
     return hashlib.sha256(b"".join(module.read_bytes() for module in modules)).hexdigest()
 
 
-def _key_file(side: Path, name: str) -> Path:
-    return side / f".{name}.key"
+def _key_file(work: Path, name: str) -> Path:
+    return work / f".{name}.key"
 
 
-def _is_kept(side: Path, name: str, key: str) -> bool:
-    file = _key_file(side, name)
-    return (side / name).is_dir() and file.is_file() and file.read_text(encoding="utf-8") == key
+def _is_kept(work: Path, name: str, key: str) -> bool:
+    file = _key_file(work, name)
+    return (work / name).is_dir() and file.is_file() and file.read_text(encoding="utf-8") == key
 
 
-def _prepare(source: Source, side: Path, recipe: Recipe, key: str) -> str | None:
+def _prepare(source: Source, work: Path, recipe: Recipe, key: str) -> str | None:
     """Prepare one scene and leave its key; return what is wrong with it, if anything is."""
-    _key_file(side, source.name).unlink(missing_ok=True)  # first: an old key must never stand beside a new scene
+    _key_file(work, source.name).unlink(missing_ok=True)  # first: an old key must never stand beside a new scene
     try:
-        prepare_scene(source, side, recipe)
+        prepare_scene(source, work, recipe)
     except ValueError as error:
         return " ".join(str(error).split())
-    _key_file(side, source.name).write_text(key, encoding="utf-8")
+    _key_file(work, source.name).write_text(key, encoding="utf-8")
     return None
 
 
@@ -193,13 +193,13 @@ def _follow_parent() -> None:
         os._exit(1)
 
 
-def _finish(places: Folders, splits: Mapping[str, Split], about: Mapping[str, Any]) -> None:
-    """Write the manifest, clear away what doesn't belong, and put the side folder in the final place."""
-    for path in places.side.iterdir():
+def _finish(folders: Folders, splits: Mapping[str, Split], about: Mapping[str, Any]) -> None:
+    """Write the manifest, clear away what doesn't belong, and move the work folder to the final place."""
+    for path in folders.work.iterdir():
         if path.name not in splits:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-    write_manifest(places.side, about, splits)
-    if places.scenes.exists():
-        shutil.rmtree(places.scenes)
-    places.scenes.parent.mkdir(parents=True, exist_ok=True)
-    places.side.rename(places.scenes)
+    write_manifest(folders.work, about, splits)
+    if folders.scenes.exists():
+        shutil.rmtree(folders.scenes)
+    folders.scenes.parent.mkdir(parents=True, exist_ok=True)
+    folders.work.rename(folders.scenes)

@@ -142,7 +142,7 @@ def write_scene(
         One line: shapes that don't belong together, levels that don't rise, infinite disparity.
     """
     levels, marks = tuple(float(level) for level in focus), tuple(bool(mark) for mark in trained)
-    facts = {
+    metadata = {
         "version": VERSION,
         "group": name if group is None else group,
         "focus": levels,
@@ -155,8 +155,8 @@ def write_scene(
         "about": dict(about or {}),
     }
     if views is not None:
-        facts["views"] = {"places": views.places, "linear": views.linear}
-    check_metadata(facts, f"scene {name}")
+        metadata["views"] = {"places": views.places, "linear": views.linear}
+    check_metadata(metadata, f"scene {name}")
     for file, pixels, shape in ((PHOTO, photo, (*photo.shape[:2], 3)), (STACK, stack, (len(levels), *photo.shape))):
         if pixels.shape != shape or pixels.dtype != np.uint8:
             raise ValueError(f"scene {name}: {file} must be uint8 {shape}, got {pixels.dtype} {pixels.shape}")
@@ -173,7 +173,7 @@ def write_scene(
         write_views(beside / VIEWS, views, photo.shape)
     if mask is not None:
         np.save(beside / MASK, mask.astype(np.uint8))
-    (beside / SCENE).write_text(as_json(facts), encoding="utf-8")
+    (beside / SCENE).write_text(as_json(metadata), encoding="utf-8")
     shutil.rmtree(target, ignore_errors=True)
     return beside.rename(target)
 
@@ -182,8 +182,8 @@ def write_manifest(root: str | Path, about: Mapping[str, Any], splits: Mapping[s
     """Write the manifest over scenes that lie in `root`: provenance, and each scene's group and part."""
     scenes = []
     for name in sorted(splits):
-        facts = read_metadata(Path(root) / name / SCENE)
-        scenes.append({"name": name, "group": facts["group"], "split": splits[name], "source": facts["source"]})
+        metadata = read_metadata(Path(root) / name / SCENE)
+        scenes.append({"name": name, "group": metadata["group"], "split": splits[name], "source": metadata["source"]})
     beside = Path(root) / f".{MANIFEST}.partial"
     beside.write_text(as_json({"version": VERSION, **about, "scenes": scenes}), encoding="utf-8")
     return beside.replace(Path(root) / MANIFEST)
@@ -225,10 +225,10 @@ def read_scenes(root: str | Path, split: str | None = None) -> list[Scene]:
 
 
 def _read_scene(path: Path, split: Split) -> Scene:
-    facts = read_metadata(path / SCENE)
-    known = {key: facts[key] for key in ("group", "aperture", "source")} | {"kind": facts.get("kind", KINDS[0])}
-    known |= {key: tuple(facts[key]) for key in ("focus", "trained", "slope_range", "grid")}
-    kept = facts.get("views", {"places": (), "linear": True})
+    metadata = read_metadata(path / SCENE)
+    known = {key: metadata[key] for key in ("group", "aperture", "source")} | {"kind": metadata.get("kind", KINDS[0])}
+    known |= {key: tuple(metadata[key]) for key in ("focus", "trained", "slope_range", "grid")}
+    kept = metadata.get("views", {"places": (), "linear": True})
     known |= {"places": tuple((int(u), int(v)) for u, v in kept["places"]), "linear": kept["linear"]}
     scene = Scene(path=path, name=path.name, split=split, **known)
     sizes = {scene.photo().shape[:2], scene.stack().shape[1:3], scene.disparity().shape}

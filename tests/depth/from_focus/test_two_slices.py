@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, maximum_filter, minimum_filter
 
 from refocal.depth.from_focus import two_slices
-from refocal.depth.from_focus.two_slices import solve_pair
+from refocal.depth.from_focus.two_slices import depth_from_defocus
 from refocal.render.reference import render
 
 INSIDE = (slice(12, -12), slice(12, -12))
@@ -33,7 +33,7 @@ def psnr(one: NDArray[np.float32], other: NDArray[np.float32], where: tuple[slic
 
 @pytest.mark.parametrize("aperture", [4.0, 8.0, 14.0])
 def test_aperture_and_depth_are_found_from_two_slices_alone(aperture: float) -> None:
-    found = solve_pair(*slices(1, aperture))
+    found = depth_from_defocus(*slices(1, aperture))
     assert found.aperture == pytest.approx(aperture, rel=0.15)
     assert np.abs(found.disparity - scene()[1])[INSIDE].mean() < 0.1
     assert np.abs(found.disparity).max() <= 1
@@ -43,7 +43,7 @@ def test_aperture_and_depth_are_found_from_two_slices_alone(aperture: float) -> 
 def test_what_is_blurred_in_both_slices_gets_sharp() -> None:
     photo, _ = scene()
     near, far = slices(1, 8)
-    found = solve_pair(near, far)
+    found = depth_from_defocus(near, far)
     middle = np.s_[50:70, 12:-12]
     assert psnr(found.photo, photo, middle) > max(psnr(near, photo, middle), psnr(far, photo, middle)) + 2
     assert psnr(found.photo, photo) > 28.5
@@ -51,14 +51,14 @@ def test_what_is_blurred_in_both_slices_gets_sharp() -> None:
 
 def test_depths_that_do_not_reach_the_slices_keep_their_order_and_their_middle() -> None:
     """Their scale is uncertain: less disparity with more aperture is blurred much the same."""
-    found, truth = solve_pair(*slices(0.4, 10)), scene(0.4)[1]
+    found, truth = depth_from_defocus(*slices(0.4, 10)), scene(0.4)[1]
     assert np.corrcoef(found.disparity[INSIDE].ravel(), truth[INSIDE].ravel())[0, 1] > 0.95
     assert abs(found.disparity[INSIDE].mean()) < 0.1
 
 
 def test_slices_that_are_alike_stay_as_they_are() -> None:
     photo, _ = scene()
-    found = solve_pair(photo, photo)
+    found = depth_from_defocus(photo, photo)
     np.testing.assert_array_equal(found.photo, photo)
     assert not found.disparity.any()
     assert not found.confidence.any()
@@ -71,7 +71,7 @@ def test_nothing_gets_brighter_or_darker_than_both_slices_are_around() -> None:
     disparity = np.full((120, 150), -1, np.float32)
     disparity[30:90, 40:110] = 0.3
     near, far = (render(photo, disparity, focus, 14.0) for focus in (1, -1))
-    found = solve_pair(near, far).photo
+    found = depth_from_defocus(near, far).photo
     size = (9, 9, 1)
     assert (found <= maximum_filter(np.maximum(near, far), size) + 1e-6).all()
     assert (found >= minimum_filter(np.minimum(near, far), size) - 1e-6).all()
@@ -83,7 +83,7 @@ def test_what_one_slice_shows_sharp_is_taken_as_it_is() -> None:
     photo, disparity = scene()
     disparity = np.where(np.arange(120)[:, None] < 60, np.float32(-1), np.float32(1)) * np.ones_like(disparity)
     near, far = (render(photo, disparity, focus, 14.0) for focus in (1, -1))
-    found = solve_pair(near, far).photo
+    found = depth_from_defocus(near, far).photo
     for there, one in ((np.s_[12:40, 12:-12], far), (np.s_[80:-12, 12:-12], near)):
         assert psnr(found, one, there) > 45
 
@@ -92,7 +92,7 @@ def test_a_photo_larger_than_depth_is_looked_for_at_keeps_its_size_and_aperture_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(two_slices, "SIDE", 80)
-    found = solve_pair(*slices(1, 12))
+    found = depth_from_defocus(*slices(1, 12))
     assert found.photo.shape == (120, 150, 3)
     assert found.disparity.shape == (120, 150)
     assert found.aperture == pytest.approx(12, rel=0.2)

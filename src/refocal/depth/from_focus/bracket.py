@@ -19,7 +19,7 @@ from scipy.optimize import minimize_scalar
 
 from refocal.depth.edges import guided, spread
 from refocal.depth.from_focus.alignment import Pose, find_poses, warped
-from refocal.depth.from_focus.two_slices import solve_pair
+from refocal.depth.from_focus.two_slices import depth_from_defocus
 from refocal.images.colour import LUMA
 from refocal.images.image import as_photo, checked_pixels
 from refocal.render.reference import render
@@ -86,7 +86,7 @@ def fuse_bracket(
     levels = _checked(slices, focus)
     poses = find_poses(slices, register=register)
     if len(slices) == 2:
-        return _fused_pair(slices, levels, poses)
+        return _fuse_two(slices, levels, poses)
     measures, shared = _measure(slices, poses)
     disparity, confidence = _peak(measures, levels)
     confidence *= shared  # what the sharpest slice may have missed
@@ -95,9 +95,9 @@ def fuse_bracket(
     return Bracket(photo, disparity, confidence, tuple(levels.tolist()), poses)
 
 
-def _fused_pair(slices: Sequence[NDArray[Any]], levels: NDArray[np.float64], poses: tuple[Pose, ...]) -> Bracket:
+def _fuse_two(slices: Sequence[NDArray[Any]], levels: NDArray[np.float64], poses: tuple[Pose, ...]) -> Bracket:
     (near, there), (far, here) = (warped(as_photo(one), pose) for one, pose in zip(slices, poses, strict=True))
-    found = solve_pair(near, far)
+    found = depth_from_defocus(near, far)
     disparity = levels[1] + (found.disparity + 1) / 2 * (levels[0] - levels[1])
     confidence = found.confidence * (there & here)
     return Bracket(found.photo, disparity.astype(np.float32), confidence, tuple(levels.tolist()), poses)

@@ -54,8 +54,8 @@ Plane = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Pair:
-    """What two slices hold.
+class TwoSliceDepth:
+    """Disparity and all-in-focus photo of two slices.
 
     Attributes
     ----------
@@ -75,7 +75,7 @@ class Pair:
     aperture: float
 
 
-def solve_pair(near: Plane, far: Plane) -> Pair:
+def depth_from_defocus(near: Plane, far: Plane) -> TwoSliceDepth:
     """Find disparity and a sharp photo of two slices.
 
     Parameters
@@ -86,7 +86,7 @@ def solve_pair(near: Plane, far: Plane) -> Pair:
     small = [reduced(one, SIDE) for one in (near, far)]
     if _are_alike(small[0], small[1]):
         nothing = np.zeros(near.shape[:2], np.float32)
-        return Pair(np.float32(0.5) * (near + far), nothing, nothing, max(near.shape) / max(small[0].shape))
+        return TwoSliceDepth(np.float32(0.5) * (near + far), nothing, nothing, max(near.shape) / max(small[0].shape))
     aperture = _find_aperture(small[0], small[1])
     disparity, confidence = _disparity(small[0], small[1], aperture)
     mean = (near + far) / 2
@@ -95,7 +95,7 @@ def solve_pair(near: Plane, far: Plane) -> Pair:
     photo = _sharp(near, far, disparity, confidence, aperture)
     if CLOSE <= aperture <= CLOSE * MOST:
         photo = _corrected(photo, near, far, disparity, aperture)
-    return Pair(_bounded(photo, near, far), disparity, confidence, aperture)
+    return TwoSliceDepth(_bounded(photo, near, far), disparity, confidence, aperture)
 
 
 def _are_alike(near: Plane, far: Plane) -> bool:
