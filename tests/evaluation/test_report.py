@@ -99,7 +99,7 @@ def test_the_gap_closed_is_a_dash_where_the_oracle_is_not_surely_ahead() -> None
     ]
     part = make(even)
     assert part["gap_closed"]["psnr"] is None
-    assert "to the oracle: psnr -, ssim -" in tables({"test": part})
+    assert "that is closed: psnr -, ssim -" in tables({"test": part})
     sure = [
         scene(name, refocal=3.5, gaussian=3.0, oracle=oracle)
         for name, oracle in zip("abc", (3.9, 4.2, 3.9), strict=True)
