@@ -11,6 +11,7 @@ import prometheus_client
 import pytest
 import yaml
 
+from refocal.depth.onnx_network import PRESETS
 from refocal.serving import metrics
 from refocal.serving.settings import Settings
 
@@ -107,6 +108,16 @@ def test_nobody_is_root_and_only_the_state_and_tmp_can_be_written() -> None:
     assert service["cap_drop"] == ["ALL"]
     assert service["volumes"] == [f"state:{state[1]}"]
     assert all(str(port).startswith("127.0.0.1:") for port in service["ports"])
+
+
+def test_the_depth_example_mounts_the_file_that_it_names() -> None:
+    service = load("compose.depth.yaml")["services"]["refocal"]
+    (volume,) = service["volumes"]
+    assert volume["target"] == service["environment"]["REFOCAL_DEPTH_MODEL"]
+    assert volume["read_only"] is True
+    default = re.search(r":-(.+)}", service["environment"]["REFOCAL_DEPTH_PRESET"])
+    assert default
+    assert default[1] in PRESETS
 
 
 def test_every_setting_that_is_used_exists() -> None:

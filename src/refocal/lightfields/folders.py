@@ -106,7 +106,7 @@ def _numbers(match: re.Match[str]) -> tuple[int, ...]:
     try:
         return tuple(int(text) for text in texts)
     except ValueError:
-        raise ValueError(f"pattern finds {texts} in {match.string}; digits are wanted") from None
+        raise ValueError(f"pattern finds {texts} in {match.string}; the groups must be digits") from None
 
 
 def _in_rows(numbered: dict[int, Path], grid: Grid | None, path: Path) -> dict[Grid, Path]:

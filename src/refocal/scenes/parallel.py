@@ -173,7 +173,7 @@ def _prepared(tasks: Sequence[tuple[Source, Path, Recipe, str]], workers: int) -
             yield futures[future], future.result()
     except BrokenProcessPool:
         raise ValueError(
-            "a worker process died, for want of memory most likely: try fewer stack.workers; finished scenes are kept"
+            "a worker process died, most likely for lack of memory; try fewer stack.workers; finished scenes are kept"
         ) from None
     finally:  # whatever stops us: what runs is finished and kept, nothing new begins
         pool.shutdown(wait=True, cancel_futures=True)

@@ -28,7 +28,7 @@ class Placement:
         Whether it is turned left to right.
     aperture
         In pixels of the crop.
-    look
+    tone
         A change of colours, the same for photo and target (3, c, c).
     """
 
@@ -57,8 +57,8 @@ def tone_jitter(random: np.random.Generator, jitter: float) -> Callable[[torch.T
     gamma = float(np.exp(random.uniform(-jitter, jitter)))
     grey = bool(random.random() < jitter / 4)
 
-    def look(picture: torch.Tensor) -> torch.Tensor:
+    def change(picture: torch.Tensor) -> torch.Tensor:
         picture = (picture**gamma * gain).clamp(0, 1)
         return picture.mean(0, keepdim=True).expand(3, -1, -1).contiguous() if grey else picture
 
-    return look
+    return change

@@ -142,9 +142,9 @@ def _loop(
 
             stop = stops[-1] if stops else 0  # read once: a signal may come at any time
             epoch_ends = run.step * size // epoch > (run.step - 1) * size // epoch
-            now_looked_at = run.step % config.validate_every == 0 or run.step == steps
+            validates = run.step % config.validate_every == 0 or run.step == steps
             saves = stop or run.step % config.checkpoint_every == 0
-            if epoch_ends or now_looked_at or saves or device.type == "cpu" or len(unread) >= READ_EVERY:
+            if epoch_ends or validates or saves or device.type == "cpu" or len(unread) >= READ_EVERY:
                 _read(unread, run)
                 now = time.perf_counter()
                 clock = clock or (now, run.step)
@@ -156,7 +156,7 @@ def _loop(
                     _record(run, hooks, f"loss/{name}", value / run.summed)
                 _record(run, hooks, "learning_rate", rate)
                 run.sums, run.summed = {}, 0
-            if now_looked_at:
+            if validates:
                 _validate(run, config, validation, sigma_scale, hooks)
             if saves or run.step == steps:
                 _check_weights(run)
