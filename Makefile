@@ -40,6 +40,7 @@ repro: $(READY) $(PULLED)  ## run the pipeline, print the metrics; PRESET=NAME r
 	$(if $(PRESET),dvc exp run $$(python -m refocal.stages.preset $(PRESET)),dvc repro)
 	@python -m refocal.evaluation.report metrics.json
 	@echo "Pictures: pictures/   curves: dvc plots show   model: models/refocal.onnx"
+	@echo "metrics.json and dvc.lock differ in their last digits from one CPU to another; make gate compares them within tolerances"
 
 serve: $(READY) $(PULLED)  ## serve the page and the API on 127.0.0.1:3000
 	bentoml serve refocal.serving.service:Refocal --host 127.0.0.1 --port 3000

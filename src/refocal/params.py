@@ -117,7 +117,7 @@ class Train(Section):
     jitter: Fraction = 0
     rendered: Annotated[float, Field(ge=0, lt=1)] = 0
     composites: Fraction = 0  # of what is rendered: cut-outs before photos of known disparity
-    on_the_fly: Fraction = 0  # of the visits of light fields: their targets are rendered at any focus
+    on_the_fly: Fraction = 0  # of the crops of light fields: their targets are rendered at any focus
     init: str | None = None
     imagenet: str | None = None
     zoom: Annotated[float, Field(gt=0, le=1)] | None = None

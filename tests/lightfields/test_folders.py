@@ -197,7 +197,7 @@ def test_a_grid_of_other_size_than_the_folder_is_refused(make: Make, name: str) 
         ("view_{r}.png", r"pattern must have \{r\} and \{c\}, or \{n\}, or one or two groups of digits, got"),
         (r"(\d+)(\d)(\d)", "one or two groups of digits"),
         (r"view.*\.png", "one or two groups of digits"),
-        (r"(view)_(.*)", r"pattern finds \('view', '00_00.png'\) in view_00_00.png; digits are wanted"),
+        (r"(view)_(.*)", r"pattern finds \('view', '00_00.png'\) in view_00_00.png; the groups must be digits"),
         ("cam{r}_{c}.png", r"0 of 6 pictures have the pattern cam\{r\}_\{c\}\.png; give a pattern"),
         ("view_{r}_02.png", r"pattern must have"),
         (r"view_(\d+)_\d+\.png", r"view_00_00.png and view_00_01.png are both view \(0,\); give a pattern"),

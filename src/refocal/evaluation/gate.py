@@ -32,7 +32,7 @@ def compare(
     old, new
         Metrics by dotted path, such as `test.refocal.psnr.mean`; more is better but for LOWER_IS_BETTER.
     tolerances
-        By the same paths: how much worse each may be. Other metrics are not looked at. A metric that is not in `new`
+        By the same paths: how much worse each may be. Other metrics are not compared. A metric that is not in `new`
         counts as worse, one that is not in `old` has nothing to be worse than.
     """
     found = []

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from refocal.images.colour import LUMA
 from refocal.images.image import Pixels, reduced
 
-SIDE = 540  # px: short side at which a photo is looked at; what is blurred at full size only is sharp enough
+SIDE = 540  # px: short side at which sharpness is measured; what is blurred at full size only is sharp enough
 BLURS = (1.0, 2.0)  # px: a and b
 EDGE = 0.02  # of the gradient, a pixel: weaker ones may be noise
 EDGES = 200  # at least: fewer are no evidence
@@ -34,7 +34,7 @@ def soft_share(pixels: Pixels) -> float | None:
     Parameters
     ----------
     pixels
-        As in `images.Image`. Looked at with a short side of at most 540 px; costs some 0.1 s.
+        As in `images.Image`. Measured at a short side of at most 540 px; costs some 0.1 s.
     """
     grey = reduced(pixels, SIDE) @ LUMA
     if min(grey.shape) < 2 * round(3 * BLURS[1]):

@@ -40,7 +40,7 @@ class Conventions:
     aperture_range
         Smallest and largest aperture trained on, in pixels.
     analysis_side
-        Short side, in pixels, that photos are reduced to to look for depth; 0: as they are.
+        Short side, in pixels, that photos are reduced to for depth; 0: as they are.
     blur_limit
         Largest blur diameter, in pixels, that the renderer of a lens makes.
     reach

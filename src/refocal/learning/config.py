@@ -23,7 +23,7 @@ class LossConfig:
 
     @property
     def compares_images(self) -> bool:
-        """Whether a loss looks at refocused pictures at all."""
+        """Whether a loss compares refocused pictures at all."""
         return bool(self.adversarial or self.perceptual or self.l1 or self.ssim)
 
 
@@ -47,7 +47,7 @@ class TrainConfig:
     jitter: float = 0  # of exposure, colours and gamma
     rendered: float = 0  # share of each batch that is drawn and rendered, see `Rendered`
     composites: float = 0  # share of those: cut-outs before photos of known disparity
-    on_the_fly: float = 0  # share of the visits of light fields whose targets are rendered at any focus
+    on_the_fly: float = 0  # share of the crops of light fields whose targets are rendered at any focus
     init: str | None = None  # a generator.pt to start from; None: random weights
     imagenet: str | None = None  # weights of ImageNet for the encoder of a lens generator that starts from none
     given_disparity: float = 0.5  # share of the crops for which a lens generator is given the true disparity
@@ -61,7 +61,7 @@ class TrainConfig:
     device: str = "auto"  # or "cpu", "cuda"
     workers: int = 0  # processes that read crops; 0: the training process itself
     checkpoint_every: int = 500  # steps
-    validate_every: int = 500  # steps between looks at the validation scenes
+    validate_every: int = 500  # steps between validations
 
     @property
     def own(self) -> UNetConfig | LensConfig:

@@ -46,8 +46,8 @@ def _problem(request: Request, status: int, line: str, field: str | None) -> JSO
 
 
 def _refused(request: Request, error: Exception) -> Response:
-    refusal = error if isinstance(error, RequestError) else RequestError(500, "failed")
-    return _problem(request, refusal.status, refusal.line, refusal.field)
+    problem = error if isinstance(error, RequestError) else RequestError(500, "failed")
+    return _problem(request, problem.status, problem.line, problem.field)
 
 
 def _invalid(request: Request, error: Exception) -> Response:

@@ -1,4 +1,4 @@
-"""Write models/generator.pt to models/pretrained/ in 16 bits: `make release`, by hand and seldom."""
+"""Write models/generator.pt to models/pretrained/ in 16 bits: `make release`."""
 
 from pathlib import Path
 

@@ -62,6 +62,13 @@ def photos(number: int) -> list[tuple[str, bytes]]:
     return [(f"{k}.txt", f"photo{k}".encode()) for k in range(number)]
 
 
+def test_an_outcome_that_is_being_written_does_not_count(tmp_path: Path) -> None:
+    jobs = jobs_of(tmp_path)
+    job = jobs.create(photos(2), {})
+    (jobs.folder / job / "out" / ".0000.json").touch()
+    assert jobs.status(job).done == 0
+
+
 def test_a_killed_worker_loses_nothing_and_what_is_done_is_not_done_again(tmp_path: Path) -> None:
     jobs = jobs_of(tmp_path)
     job = jobs.create(photos(6), {"focus": 0.5})

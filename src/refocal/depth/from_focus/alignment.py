@@ -49,7 +49,7 @@ def find_poses(slices: Sequence[NDArray[Any]], *, register: bool = True) -> tupl
     Parameters
     ----------
     slices : sequence of ndarray
-        (H, W, 3) and what else `as_photo` takes, all of one size, in the order of focus; one at a time is looked at.
+        (H, W, 3) and what else `as_photo` takes, all of one size, in the order of focus; one is read at a time.
     register : bool
         False: only exposure is compared.
 

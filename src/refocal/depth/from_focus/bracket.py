@@ -31,7 +31,7 @@ DOUBTED, KNOWN = 0.3, 0.7  # confidence below which disparity is that of the sur
 REACH = 0.1  # of filling, of the long side
 STOP = 0.1  # colour difference that stops it as going its whole reach does
 STEEP = 8  # power of the measure that weighs slices in the sharp photo
-FIT_SIDE = 384  # px: long side at which the aperture is looked for
+FIT_SIDE = 384  # px: long side at which the aperture is estimated
 FIT_WIDEST = 0.1  # of the long side: the largest aperture that is tried
 
 Plane = NDArray[np.float32]
@@ -67,7 +67,7 @@ def fuse_bracket(
 ) -> Bracket:
     """Fuse a focus bracket into a sharp photo with disparity.
 
-    Costs, beside the slices, K H W floats of memory; slices are looked at one at a time.
+    Costs, beside the slices, K H W floats of memory; slices are read one at a time.
 
     Parameters
     ----------
@@ -116,7 +116,7 @@ def fit_aperture(bracket: Bracket, slices: Sequence[NDArray[Any]]) -> float:
     Returns
     -------
     float
-        Between 0 and a tenth of the long side; looked for at 384 px.
+        Between 0 and a tenth of the long side; estimated at 384 px.
     """
     factor = max(1.0, max(bracket.disparity.shape) / FIT_SIDE)
     photo, disparity = (_smaller(one, factor) for one in (bracket.photo, bracket.disparity))

@@ -31,9 +31,9 @@ from refocal.images.colour import LUMA, to_linear, to_srgb
 from refocal.images.image import reduced
 from refocal.render.reference import render
 
-SIDE = 384  # px: short side at which depth is looked for
+SIDE = 384  # px: short side at which depth is estimated
 PLANES = 13  # of disparity
-COARSE = 9  # of them while the aperture is looked for
+COARSE = 9  # of them while the aperture is estimated
 WIDEST = 0.1  # of the long side: the largest aperture that is tried
 PRIOR = 0.03  # beside 1, the power of an unblurred photo, at half the highest frequency
 NOISE = 2e-5  # of the squared light: smaller differences are noise

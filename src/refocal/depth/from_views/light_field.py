@@ -27,7 +27,7 @@ from refocal.shiftadd.slopes import FocusRange, aperture_of, lens_aperture
 COLOUR_CUT, GRADIENT_CUT = 0.06, 0.02  # differences count no more than this
 GRADIENT_WEIGHT = 6  # beside the colour, which counts 1
 RADIUS = 4  # px: windows of the second sweep
-AROUND = 25  # px: window in which the first sweep's slopes are looked at, twice as wide as its detail reaches
+AROUND = 25  # px: window that takes the first sweep's slopes, twice as wide as its detail reaches
 SHADE = 20  # px: views are made as bright as the reference over so large a blur, for corner views are vignetted
 NOISE = 0.002  # of the cost: how far the best slope must lie below others for certain
 UNSURE, SURE = (0.2, 0.3), (0.5, 0.6)  # of the second and the first sweep: filled below, kept above

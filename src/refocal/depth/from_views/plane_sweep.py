@@ -29,7 +29,7 @@ def plane_sweep(
     Parameters
     ----------
     views : ndarray
-        (U, V, H, W, 3) uint8 or float32; a view at a time is looked at.
+        (U, V, H, W, 3) uint8 or float32; one view is read at a time.
     slopes : array
         K rising slopes in px/view, evenly spaced, at least 3.
     mask : ndarray, optional

@@ -50,17 +50,17 @@ class Crops(Dataset[Example]):
     seed : int
         Not negative.
     crops_per_pair : int
-        How often an epoch visits each pair.
+        How many crops of each pair an epoch takes.
     zoom : float, optional
         Crops are squares of a side between this share of the scene's short side and all of it, resized: a network that
         looks for depth has to see much of the scene. None: `crop` pixels as they are.
     weights : mapping of str to float, optional
-        How often pairs are visited relative to `crops_per_pair`, by the collection that they come from or else by their
-        kind; 1 where nothing is said. Below 1, some are not visited.
+        How often pairs are taken relative to `crops_per_pair`, by the collection that they come from or else by their
+        kind; 1 where nothing is said. Below 1, some are left out.
     jitter : float
         Exposure, colour balance and gamma vary by up to about this share.
     on_the_fly : float
-        Share of the visits of light fields that have any focus in [-1, 1] instead of a stored level; the targets of
+        Share of the crops of light fields that have any focus in [-1, 1] instead of a stored level; the targets of
         these examples are NaN until `feeding` has averaged the views.
 
     Raises
@@ -124,7 +124,7 @@ class Crops(Dataset[Example]):
         )
 
     def epoch_scenes(self) -> list[Scene]:
-        """Return the scenes, each as often as an epoch visits it."""
+        """Return the scenes, each as often as an epoch takes it."""
         return [self.pairs[number][0] for number in self.entries]
 
     def placement(self, index: int) -> Placement:
@@ -144,12 +144,12 @@ class Crops(Dataset[Example]):
                 aperture = 0.0
         else:
             focus, aperture = scene.focus[level], scene.lens_aperture * self.crop / side
-        look, averaged = tone_jitter(random, self.jitter), False
+        tone, averaged = tone_jitter(random, self.jitter), False
         if self.on_the_fly and scene.kind == "light_field":  # random numbers of their own: all else stays as without
             chance = np.random.default_rng([self.seed, ON_THE_FLY, index])
             averaged = bool(chance.random() < self.on_the_fly)
             focus = float(chance.uniform(-1, 1)) if averaged else focus
-        return Placement(scene, level, focus, averaged, top, left, side, mirrored, aperture, look)
+        return Placement(scene, level, focus, averaged, top, left, side, mirrored, aperture, tone)
 
 
 def centre_crops(pairs: Sequence[Pair], crop: int, *, whole: bool = False) -> Example:

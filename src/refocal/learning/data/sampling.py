@@ -37,7 +37,7 @@ def check_sizes(pairs: Sequence[Pair], crop: int) -> None:
 
 
 def epoch_entries(scenes: Sequence[Scene], times: int, weights: Mapping[str, float]) -> NDArray[np.intp]:
-    """Return the numbers of the scenes, each as often as an epoch visits it; fractions are spread evenly."""
+    """Return the numbers of the scenes, each as often as an epoch takes it; fractions are spread evenly."""
     share = [times * weights.get(scene.source.split("/")[0], weights.get(scene.kind, 1)) for scene in scenes]
     ends = np.floor(np.cumsum([0.0, *share]) + 1e-6).astype(int)
     chosen = np.repeat(np.arange(len(scenes)), np.diff(ends))

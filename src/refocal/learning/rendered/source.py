@@ -41,7 +41,7 @@ class Rendered:
     seed : int
         Not negative.
     refocused : bool
-        Whether targets are rendered; else they are the photo, for a training that does not look at them.
+        Whether targets are rendered; else they are the photo, for a training that does not use them.
     composites : Composites, optional
         Where cut-outs before photos of known disparity come from.
     share : float

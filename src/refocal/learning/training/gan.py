@@ -46,8 +46,8 @@ def build_run(config: TrainConfig, device: torch.device, aperture_scale: float =
     if config.epochs + config.epochs_decay < 1:
         raise ValueError("epochs + epochs_decay = 0: at least one epoch is needed to train")
     weights = config.losses
-    looked_at = weights.disparity + weights.order if config.network == "lens" else 0.0
-    if not (weights.compares_images or looked_at):
+    on_disparity = weights.disparity + weights.order if config.network == "lens" else 0.0
+    if not (weights.compares_images or on_disparity):
         raise ValueError(
             "losses adversarial, perceptual, l1, ssim (of the network lens disparity and order too) all have weight 0: "
             "one must be above 0"

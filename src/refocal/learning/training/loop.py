@@ -22,7 +22,7 @@ from refocal.learning.training.validation import ValidationCrops, picture, selec
 from refocal.scenes.scene import Scene
 
 NO_EFFECT = ("workers", "checkpoint_every", "validate_every")  # on what is computed: free to change when resuming
-READ_EVERY = 10  # steps between looks at the losses on a GPU, which would have to wait for each
+READ_EVERY = 10  # steps between readings of the losses: a GPU would have to wait for each
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def train(
     Parameters
     ----------
     scenes : sequence of Scene
-        Prepared scenes of all splits; those of "validation" are looked at before the first step, every
+        Prepared scenes of all splits; those of "validation" are scored before the first step, every
         `validate_every` steps and at the end, those of "test" never.
     config : TrainConfig
         What to train and how.

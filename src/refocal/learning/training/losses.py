@@ -41,7 +41,7 @@ def dissimilarity(image: Tensor, target: Tensor) -> Tensor:
     Parameters
     ----------
     image, target : tensor
-        (N, C, H, W) in [-1, 1], at least 11 px either way; what a window would need beyond the border isn't looked at.
+        (N, C, H, W) in [-1, 1], at least 11 px either way; windows that reach beyond the border are left out.
     """
     x, y = image.float(), target.float()
     channels = x.shape[1]

@@ -15,7 +15,7 @@ from refocal.learning.training.checkpoints import Run
 def about(crops: Crops, config: TrainConfig, run: Run) -> dict[str, Any]:
     """Return the provenance of a generator as JSON-able values, the same for the same training.
 
-    "rendered" is the share of the images that were drawn, "on_the_fly" that of the visits of light fields whose views
+    "rendered" is the share of the images that were drawn, "on_the_fly" that of the crops of light fields whose views
     were averaged at any focus, where there are such; "best" is the step whose weights are in the file, and their
     score on the validation scenes.
     """

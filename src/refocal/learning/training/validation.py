@@ -16,7 +16,7 @@ from refocal.learning.networks.lens import Lens
 from refocal.learning.training.losses import disparity_error, order_error
 from refocal.scenes.scene import Scene
 
-MOST = 48  # crops looked at, evenly over scenes and levels: a look must stay cheap beside the training
+MOST = 48  # crops scored, evenly over scenes and levels: validation must stay cheap beside the training
 MOST_BETWEEN = 16  # of levels never trained on
 ROWS = 4  # in a picture
 AT_ONCE = 8  # crops in a forward pass
@@ -93,7 +93,7 @@ def validate(
 def selection_score(found: Mapping[str, float], losses: LossConfig) -> tuple[str, float] | None:
     """Return the score that the best generator is chosen by, larger is better, with its name; None: there is none.
 
-    It is psnr; or where no loss looks at refocused pictures, the negative sum of the losses of the disparity, weighted
+    It is psnr; or where no loss compares refocused pictures, the negative sum of the losses of the disparity, weighted
     as they are trained ("depth"); or whichever of both there is.
     """
     parts = {name: getattr(losses, name) or 1.0 for name in ("disparity", "order") if name in found}

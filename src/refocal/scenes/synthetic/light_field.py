@@ -49,7 +49,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Arrangement:
-    """Layers from back to front, and how they are looked at.
+    """Layers from back to front, and the camera.
 
     Attributes
     ----------

@@ -108,7 +108,8 @@ class Jobs:
         """Return the progress of a job; KeyError where there is none."""
         path = self._path(job)
         content = read(path / "job.json")
-        ends = [read(entry) for entry in sorted((path / "out").glob("*.json"))]
+        # Not *.json, which includes .0000.json: an outcome that is being written.
+        ends = [read(entry) for entry in sorted((path / "out").glob("[0-9]*.json"))]
         result, cancelled = path / "result.zip", path / "cancelled"
         finished = next((_time(mark) for mark in (result, cancelled) if mark.exists()), None)
         state: State = "running" if ends or _is_leased(path) else "queued"

@@ -144,7 +144,7 @@ function forget() {
   for (const url of [photo.url, photo.shown, depth.src]) if (url?.startsWith("blob:")) URL.revokeObjectURL(url);
 }
 
-// --- focusing: of many wishes, as a slider makes them, the last one counts ---------------------
+// --- focusing: of many requests, as a slider sends them, the last one counts ---------------------
 
 const fraction = () => WIDEST * (sliders.aperture.value / 100) ** 1.5;
 let wanted = null, working = false;
