@@ -22,7 +22,7 @@ Metrics = Mapping[str, float | None]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Compare, print a line a gated metric, and return the exit code."""
+    """Compare, print a line for each metric outside its tolerance, and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m refocal.stages.gate", description="Fail where metrics got worse.")
     parser.add_argument("--base", default="main", help="the git revision to compare with (default: main)")
     base = parser.parse_args(arguments).base
@@ -38,7 +38,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not any(value is not None for value in old.values()):
         print(f"gate: {base} has no metrics yet; nothing to be worse than")
     found = compare(old, new, tolerances)
-    print("\n".join(_table(old, new, tolerances, {regression.metric for regression in found})))
     print("\n".join(f"gate: {regression}" for regression in found) or f"gate: nothing got worse than on {base}")
     return 1 if found else 0
 
@@ -99,15 +98,6 @@ def _git(*arguments: str) -> "subprocess.CompletedProcess[str]":
 
 def _last_line(text: str) -> str:
     return (text.strip().splitlines() or ["no message"])[-1]
-
-
-def _table(old: Metrics, new: Metrics, tolerances: Mapping[str, float], worse: set[str]) -> list[str]:
-    rows = [["metric", "base", "here", "allowed", ""]]
-    for name, allowed in tolerances.items():
-        values = ["-" if value is None else f"{value:g}" for value in (old.get(name), new.get(name))]
-        rows.append([name, *values, f"{allowed:g}", "WORSE" if name in worse else "ok"])
-    widths = [max(len(row[column]) for row in rows) for column in range(5)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 if __name__ == "__main__":
