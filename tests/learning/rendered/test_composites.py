@@ -50,6 +50,25 @@ def test_the_photo_shows_the_thing_and_the_ground_around_it(scenes: list[Scene])
     assert float((photo - ground)[~bare].abs().mean()) > 0.02
 
 
+class Ramp:
+    """An RGB-D pair that is the brighter the nearer, from left to right."""
+
+    def photo(self) -> np.ndarray:
+        return np.tile(np.linspace(0, 255, 96).astype(np.uint8)[None, :, None], (80, 1, 3))
+
+    def disparity(self) -> np.ndarray:
+        return np.tile(np.linspace(-1, 1, 96, dtype=np.float32), (80, 1))
+
+
+def test_photo_and_disparity_are_mirrored_together(scenes: list[Scene]) -> None:
+    composites = Composites(scenes, CPU)
+    composites.grounds = [Ramp()]
+    layers = composites.draw(np.random.default_rng(0), 8, CROP)  # half of them mirrored
+    assert layers.ground is not None
+    for photo, disparity in zip(layers.light[0, :, 0], layers.ground[:, 0], strict=True):
+        assert float(torch.corrcoef(torch.stack([photo.flatten(), disparity.flatten()]))[0, 1]) > 0.8
+
+
 def test_what_the_focus_lies_on_stays_sharp_and_the_rest_does_not(scenes: list[Scene]) -> None:
     """Focused on the thing its inside is as in the photo; focused far away it is not."""
     layers = drawn(scenes, 2, count=1)
