@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from refocal.depth.disparity import Kind
     from refocal.depth.networks import DepthNetwork
 
 _PANEL = "Depth from elsewhere (default: the model's own)"
@@ -102,18 +103,23 @@ def given_disparity(
         raise ValueError("--disparity and --depth-model exclude each other")
     if disparity is None and ends is not None:
         raise ValueError("--disparity-range says how to read --disparity, which is missing")
-    if is_depth and inverted:
-        raise ValueError("--is-depth and --inverted exclude each other")
+    gives = kind_given(is_depth, inverted)
     if disparity is None and network is None and (is_depth or inverted):
         option = "--is-depth" if is_depth else "--inverted"
         raise ValueError(f"{option} says what --disparity or --depth-model holds, and neither is named")
-    gives = "depth" if is_depth else "inverted" if inverted else None
     if network is not None:
         return open_depth_network(network, preset, size, mean, std, gives)(pixels).disparity
     given = _onnx_options(preset, size, mean, std)
     if given:
         raise ValueError(f"{given}: for the ONNX file that --depth-model names, which is missing")
     return None if disparity is None else _read(disparity, pixels, ends, gives or "disparity")
+
+
+def kind_given(is_depth: bool, inverted: bool) -> "Kind | None":
+    """Return what --is-depth or --inverted says of a map; None where neither is set."""
+    if is_depth and inverted:
+        raise ValueError("--is-depth and --inverted exclude each other")
+    return "depth" if is_depth else "inverted" if inverted else None
 
 
 def open_depth_network(

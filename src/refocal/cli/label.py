@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from refocal.cli.depth import DepthMean, DepthPreset, DepthSize, DepthStd, Inverted, IsDepth, open_depth_network
+from refocal.cli.depth import (
+    DepthMean,
+    DepthPreset,
+    DepthSize,
+    DepthStd,
+    Inverted,
+    IsDepth,
+    kind_given,
+    open_depth_network,
+)
 from refocal.cli.options import with_progress
 
 if TYPE_CHECKING:
@@ -46,12 +55,10 @@ def label(
       refocal label photos -o data/mine --depth-model depth_anything_v2.onnx
       refocal label photos -o data/mine --depth-model depth-anything/Depth-Anything-V2-Small-hf
     """
-    if is_depth and inverted:
-        raise ValueError("--is-depth and --inverted exclude each other")
+    gives = kind_given(is_depth, inverted)
     photos = dict(_named(sources))
     if not photos:
         raise ValueError(f"no photos in {', '.join(map(str, sources))}: {', '.join(sorted(_PHOTOS))} are read")
-    gives = "depth" if is_depth else "inverted" if inverted else None
     network = open_depth_network(depth_model, depth_preset, depth_size, depth_mean, depth_std, gives)
     for part in ("image", "disparity"):
         (output / part).mkdir(parents=True, exist_ok=True)

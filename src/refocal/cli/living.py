@@ -5,8 +5,16 @@ from typing import Annotated
 
 import typer
 
-from refocal.cli.depth import DepthModel, DepthPreset, Disparity, DisparityRange, Inverted, IsDepth, given_disparity
-from refocal.cli.depth import portrait_disparity as inside
+from refocal.cli.depth import (
+    DepthModel,
+    DepthPreset,
+    Disparity,
+    DisparityRange,
+    Inverted,
+    IsDepth,
+    given_disparity,
+    portrait_disparity,
+)
 from refocal.cli.options import Force, check_new
 from refocal.cli.photo import Aperture, Model, RequireGpu, Source, Threads
 
@@ -48,7 +56,7 @@ def living(
     refocuser = Refocuser(model, threads=threads, require_gpu=require_gpu)
     given = given_disparity(pixels, disparity, disparity_range, is_depth, inverted, depth_model, depth_preset)
     if given is None and refocuser.finds_depth:
-        given = inside(source, pixels)
+        given = portrait_disparity(source, pixels)
     warn_if_blurred(pixels)
     text = living_html(
         refocuser,

@@ -54,6 +54,7 @@ class Guard:
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self.app, self.settings = app, settings
         self.held = 0
+        self.depth_model = Path(settings.depth_model).name
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or reject it with JSON."""
@@ -65,8 +66,7 @@ class Guard:
         sent_id = headers.get("x-request-id", "")
         name = sent_id if re.fullmatch(r"[\w.:-]{1,64}", sent_id) else secrets.token_hex(8)
         scope.setdefault("state", {})["request_id"] = name
-        exchange = _Exchange(scope, receive, send, name, self._limit(scope["path"]))
-        exchange.depth_model = Path(self.settings.depth_model).name
+        exchange = _Exchange(scope, receive, send, name, self._limit(scope["path"]), self.depth_model)
         refused = self._refused(scope, headers, exchange.limit)
         if refused is not None:
             await exchange.refuse(*refused)
@@ -131,12 +131,11 @@ class _DisconnectedError(Exception):
 class _Exchange:
     """A request and its response: counted, limited, and logged."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, name: str, limit: int) -> None:
-        self.scope, self.name, self.limit = scope, name, limit
+    def __init__(self, scope: Scope, receive: Receive, send: Send, name: str, limit: int, depth_model: str) -> None:
+        self.scope, self.name, self.limit, self.depth_model = scope, name, limit, depth_model
         self._receive, self._send = receive, send
         self.got, self.sent, self.status = 0, 0, 0
         self.refused_for = ""
-        self.depth_model = ""
         self.start = time.perf_counter()
 
     async def receive(self) -> Message:
