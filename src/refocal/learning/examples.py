@@ -22,7 +22,7 @@ class Example(NamedTuple):
         (1, c, c) in units of focus; NaN where it is not known.
     real : tensor
         (), bool: whether `target` was seen by a camera; else it is still to be rendered from the disparity. Where the
-        views of a light field are to be averaged, `target` is NaN until that is done (`feeding`).
+        views of a light field are to be averaged, `target` is NaN until that is done (`data.batches`).
     front : tensor
         (1, c, c): 1 where the thing in front is, 0 elsewhere, by a mask; NaN where there is none.
     """

@@ -61,7 +61,7 @@ class Crops(Dataset[Example]):
         Exposure, colour balance and gamma vary by up to about this share.
     on_the_fly : float
         Share of the crops of light fields that have any focus in [-1, 1] instead of a stored level; the targets of
-        these examples are NaN until `feeding` has averaged the views.
+        these examples are NaN until `batches` has averaged the views.
 
     Raises
     ------
