@@ -72,6 +72,7 @@ format: $(READY)  ## format, and fix what ruff can fix
 bench: $(READY) $(PULLED)  ## measure every speed of docs/performance.md: half an hour
 	python benchmarks/shiftadd.py
 	python benchmarks/lightfields.py
+	python benchmarks/brackets.py
 	python benchmarks/training.py
 	python benchmarks/on_the_fly.py
 	python benchmarks/inference.py

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from refocal.cli.bracket import bracket
+from refocal.cli.bracket import bracket, doubted_order
+from refocal.depth.from_focus.alignment import Pose, warped
 from refocal.images.image import read_image, write_image
 from refocal.render.reference import render
 
@@ -123,3 +124,33 @@ def test_the_examples_of_the_help_run(photos: Path, run: Run) -> None:
         ]
         code, _, err = run(f"{shlex.join(words)} --force")
         assert (code, err) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("scales", "doubt"),
+    [
+        ([1.02, 1.01, 1, 0.99, 0.98], None),  # near first, as most lenses breathe
+        ([0.98, 0.99, 1, 1.01, 1.02], "far to near"),
+        ([1.004, 0.991, 0.991, 1.0016, 1, 0.995], "order of their focus"),  # 1 10 11 2 3
+        ([0.9985, 0.9991, 1, 1.0008, 1.0015], None),  # Lytro's slices, from near to far
+        ([1.001, 0.9995, 1, 1.0012, 0.999], None),  # noise
+    ],
+)
+def test_an_order_that_breathing_contradicts_is_doubted(scales: list[float], doubt: str | None) -> None:
+    found = doubted_order(scales)
+    assert found is None if doubt is None else doubt in str(found)
+
+
+@pytest.mark.filterwarnings("always:the photos look")
+def test_photos_from_far_to_near_are_warned_of(tmp_path: Path, run: Run) -> None:
+    rng = np.random.default_rng(0)
+    texture = gaussian_filter(rng.normal(size=(160, 200, 3)), (1, 1, 0))
+    photo = (0.5 + texture).clip(0, 1).astype(np.float32)
+    files = []
+    for number, scale in enumerate((1.0, 0.99, 0.98)):  # each shows less than the one before it
+        breathing, _ = warped(gaussian_filter(photo, (number / 2, number / 2, 0)), Pose(scale))
+        files.append(str(tmp_path / f"{number}.png"))
+        write_image(files[-1], np.rint(breathing * 255).astype(np.uint8))
+    given = " ".join(files)
+    assert "--far-first?" in run(f"refocal bracket {given} -o {tmp_path}/a.png --focus 1")[2]
+    assert "far-first" not in run(f"refocal bracket {given} --far-first -o {tmp_path}/b.png --focus 1")[2]

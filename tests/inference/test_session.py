@@ -1,11 +1,15 @@
 """The right model is found, and what is none, or does not run as asked, is said in one line."""
 
+import re
+import warnings
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 from tiny_model import PROPS, write_model
 
+from refocal.inference import session
 from refocal.model.refocuser import Refocuser
 
 
@@ -71,3 +75,55 @@ class FellBack:
 
     def get_providers(self) -> list[str]:
         return ["CPUExecutionProvider"]
+
+
+@pytest.fixture
+def idle_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Put a GPU here that onnxruntime, built for it, cannot use."""
+    (tmp_path / "nvidiactl").touch()
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(session, "_GPU_DEVICES", (str(tmp_path / "nvidiactl"),))
+    monkeypatch.setattr(session.shutil, "which", lambda _: None)
+    monkeypatch.setattr(session, "_warn_of_idle_gpu", cache(session._warn_of_idle_gpu.__wrapped__))
+    return monkeypatch
+
+
+@pytest.mark.parametrize(
+    ("known", "line"),
+    [
+        (
+            ["CUDAExecutionProvider", "CPUExecutionProvider"],
+            "a GPU is here, but CUDA does not load .*: the CPU is",
+        ),
+        (["CPUExecutionProvider"], "a GPU is here, but this onnxruntime is for CPUs alone: the CPU is used"),
+    ],
+)
+def test_a_gpu_that_is_not_used_is_said_once(
+    model: Path, idle_gpu: pytest.MonkeyPatch, known: list[str], line: str
+) -> None:
+    real = session.onnxruntime.InferenceSession
+    on_cpu = lambda path, options, providers: real(path, options, providers=["CPUExecutionProvider"])  # noqa: E731
+    idle_gpu.setattr(session.onnxruntime, "get_available_providers", lambda: known)
+    idle_gpu.setattr(session.onnxruntime, "InferenceSession", on_cpu)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        for _ in range(2):
+            Refocuser(model)
+    assert len(told) == 1
+    assert re.match(line, str(told[0].message))
+
+
+@pytest.mark.parametrize("devices", ["", "-1", "NoDevFiles", " -1 "])
+def test_a_gpu_that_is_hidden_is_none(model: Path, idle_gpu: pytest.MonkeyPatch, devices: str) -> None:
+    idle_gpu.setenv("CUDA_VISIBLE_DEVICES", devices)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Refocuser(model)
+    with pytest.raises(ValueError, match="require_gpu: no GPU"):
+        Refocuser(model, require_gpu=True)
+
+
+def test_sessions_are_told_the_cores_of_the_container(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "cores", lambda: 3)
+    opened = session.open_session(model, threads=0, providers=None, require_gpu=False)
+    assert opened.get_session_options().intra_op_num_threads == 3

@@ -1,5 +1,8 @@
 """`refocal bracket`: fuse photos focused from near to far, and focus the result anywhere between."""
 
+import warnings
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +13,8 @@ from refocal.cli.options import Force, check_disparity_out, check_new, with_prog
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+_BREATHES = 0.003  # change of scale over a bracket, up or down, that no noise makes
 
 
 def bracket(
@@ -76,32 +81,51 @@ def _bracket(
     quality: int,
 ) -> None:
     from refocal.depth.files import write_disparity
+    from refocal.depth.from_focus.slices import Slices
     from refocal.images.encoding import check_format
     from refocal.images.image import like_input, read_image, write_image
 
-    images = [read_image(path) for path in sources]
-    middle = images[len(images) // 2]
+    middle = read_image(sources[len(sources) // 2])
     check_format(middle.pixels, output, quality)
-    for path, image in zip(sources, images, strict=True):
-        if image.pixels.shape[:2] != middle.pixels.shape[:2]:
-            sizes = [f"{one.pixels.shape[1]} x {one.pixels.shape[0]}" for one in (image, middle)]
-            raise ValueError(f"photos of a bracket must have one size: {path} is {sizes[0]}, another is {sizes[1]}")
-    for slices in with_progress([[image.pixels for image in images]], "Fusing"):
-        photo, disparity, blur = _refocused(slices, focus, aperture, register=register)
+    slices = Slices(sources, middle.pixels.shape[:2])
+    for files in with_progress([slices], "Fusing"):
+        photo, disparity, blur = _refocused(files, focus, aperture, register=register)
         write_image(output, like_input(photo, middle.pixels), like=middle, quality=quality)
         if disparity_out is not None:
             write_disparity(disparity_out, disparity)
-    typer.echo(f"{output}: focus {focus:g}, aperture {blur:.1f} px, from {len(images)} photos")
+    typer.echo(f"{output}: focus {focus:g}, aperture {blur:.1f} px, from {len(slices)} photos")
 
 
 def _refocused(
-    slices: "list[NDArray[Any]]", focus: float, aperture: float | None, *, register: bool
+    slices: "Sequence[NDArray[Any]]", focus: float, aperture: float | None, *, register: bool
 ) -> "tuple[NDArray[np.float32], NDArray[np.float32], float]":
     """Return the photo, the disparity, and the aperture."""
     from refocal.depth.from_focus.bracket import fit_aperture, fuse_bracket
     from refocal.render.reference import render
 
     fused = fuse_bracket(slices, register=register)
+    if register and (doubt := doubted_order([abs(pose.turn) for pose in fused.poses])):
+        warnings.warn(doubt, stacklevel=1)
     blur = fit_aperture(fused, slices) if aperture is None else aperture
     photo = render(fused.photo, fused.disparity, focus, blur)
     return photo, fused.disparity, blur
+
+
+def doubted_order(scales: "Sequence[float]") -> str | None:
+    """Return what makes one doubt that slices go from near to far, or None.
+
+    Most lenses show more of the scene the farther they focus (focus breathing), so that the scale at which the middle
+    slice lies in the others falls from the first to the last.
+
+    Parameters
+    ----------
+    scales
+        One a slice, of the pose that leads from the middle slice to it.
+    """
+    steps = [after - before for before, after in pairwise(scales)]
+    grown, shrunk = (sum(max(0.0, sign * step) for step in steps) for sign in (1, -1))
+    if min(grown, shrunk) > _BREATHES:
+        return "the photos look as if they were not in the order of their focus: a shell sorts 10 before 2"
+    if grown > 2 * _BREATHES:
+        return "the photos look as if they went from far to near (each shows less than the one before it): --far-first?"
+    return None

@@ -42,7 +42,9 @@ Model = Annotated[
 ]
 Tile = Annotated[int, typer.Option(metavar="PIXELS", help="Larger photos are computed in tiles; smaller saves memory.")]
 Threads = Annotated[int, typer.Option(help="0: one a core.")]
-RequireGpu = Annotated[bool, typer.Option("--require-gpu", help="Fail rather than run on the CPU.")]
+RequireGpu = Annotated[
+    bool, typer.Option("--require-gpu", envvar="REFOCAL_REQUIRE_GPU", help="Fail rather than run on the CPU.")
+]
 
 
 def photo(

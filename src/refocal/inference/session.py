@@ -1,16 +1,22 @@
 """Find a model, open it with onnxruntime, read its metadata, run it."""
 
+import contextlib
+import io
 import json
 import os
 import shutil
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
+
+from refocal.resources import cores
 
 INPUTS = {
     "": ("photo", "focus", "aperture"),
@@ -20,6 +26,7 @@ INPUTS = {
 BLUR_LIMIT = 48  # px: the widest disk of the lens's renderer, where a model does not say
 NO_GPU = "require_gpu: no GPU can be used here; onnxruntime-gpu needs an NVIDIA GPU, CUDA and cuDNN"
 _CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
+_GPU_DEVICES = ("/dev/nvidiactl", "/dev/dxg")  # of Linux, and of Linux on Windows (WSL 2)
 _HERE = Path(__file__)
 # Released weights: beside the sources of a checkout, or inside the installed package.
 _RELEASED = (_HERE.parents[3] / "models" / "pretrained" / "refocal.onnx", _HERE.parents[1] / "weights" / "refocal.onnx")
@@ -98,16 +105,20 @@ def open_session(path: Path, *, threads: int, providers: Sequence[str] | None, r
         No readable model, an unknown provider, a provider that was asked for and does not load, or no GPU under
         `require_gpu`.
     """
-    known = onnxruntime.get_available_providers()
-    if require_gpu and providers is None and not (_CUDA in known and _gpu_is_visible()):
+    known, visible = onnxruntime.get_available_providers(), providers is None and _gpu_is_visible()
+    if require_gpu and providers is None and not (_CUDA in known and visible):
         raise ValueError(NO_GPU)  # before onnxruntime tries, and prints a page about it
     asked = list(providers) if providers is not None else None
     if asked is not None and (not asked or not set(asked) <= set(known)):
         raise ValueError(f"providers must be of {', '.join(known)}, got {', '.join(asked) or 'none'}")
     if asked is None:
-        asked = [_CUDA, _CPU] if _CUDA in known and _gpu_is_visible() else [_CPU]
+        asked = [_CUDA, _CPU] if _CUDA in known and visible else [_CPU]
+    if _CUDA in asked:
+        _preload_cuda()
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    # Left to itself, onnxruntime takes the host's cores, whatever the container's quota is, and pins threads to them,
+    # which prints a page where that is forbidden.
+    options.intra_op_num_threads = threads or cores()
     options.log_severity_level = 4  # what goes wrong is raised
     # The arena keeps what a tile took for the next one: without it half of the time goes into asking for memory. Laid
     # out by a pattern, for all steps at once, it would be twice as large.
@@ -122,6 +133,8 @@ def open_session(path: Path, *, threads: int, providers: Sequence[str] | None, r
     if providers is not None and not set(asked) <= set(works):
         missing = ", ".join(name for name in asked if name not in works)
         raise ValueError(f"providers: {missing} does not load on this machine (its libraries or device are missing)")
+    if visible and set(works) <= {_CPU}:
+        _warn_of_idle_gpu(installed=_CUDA in known)
     return session
 
 
@@ -130,15 +143,26 @@ def on_gpu(session: Any) -> bool:
     return bool(set(session.get_providers()) - {_CPU})
 
 
-def cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _gpu_is_visible() -> bool:
     """Guess: trying CUDA where there is none works, but onnxruntime then prints a page to stderr."""
-    there = shutil.which("nvidia-smi") is not None or Path("/dev/nvidiactl").exists()
-    return there and os.environ.get("CUDA_VISIBLE_DEVICES") != ""
+    devices = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if devices is not None and devices.strip() in {"", "-1", "NoDevFiles"}:  # three ways to say none
+        return False
+    return shutil.which("nvidia-smi") is not None or any(Path(place).exists() for place in _GPU_DEVICES)
+
+
+def _preload_cuda() -> None:
+    """Load CUDA and cuDNN from where pip put them: `onnxruntime-gpu[cuda,cudnn]` does not look there by itself."""
+    if hasattr(onnxruntime, "preload_dlls"):
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(Exception):
+            onnxruntime.preload_dlls()
+
+
+@cache
+def _warn_of_idle_gpu(*, installed: bool) -> None:
+    """Warn once a process that a GPU is not used."""
+    why = "CUDA does not load (CUDA 12 or 13 and cuDNN 9?)" if installed else "this onnxruntime is for CPUs alone"
+    warnings.warn(f"a GPU is here, but {why}: the CPU is used", stacklevel=3)
 
 
 def read_metadata(session: Any, path: Path, part: str = "") -> tuple[dict[str, str], Conventions]:

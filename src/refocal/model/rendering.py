@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refocal.images.image import Pixels, as_photo, like_input
-from refocal.inference.session import Conventions, cores, on_gpu, run
+from refocal.inference.session import Conventions, on_gpu, run
 from refocal.render.tiles import reflected
 from refocal.render.wide_blur import render_wide_blur
+from refocal.resources import cores
 
 SIDE = 232  # px of a tile: on a CPU smaller ones pay for what lies around them, larger ones for memory
 MARGINS = 8  # how many times as wide as the margin a tile is, at least

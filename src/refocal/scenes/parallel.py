@@ -24,6 +24,7 @@ from typing import Any
 import numba
 
 from refocal.lightfields.lightfield import read_options
+from refocal.resources import cores
 from refocal.scenes.preparation import Recipe, prepare_scene, source_files
 from refocal.scenes.scene import Split, write_manifest
 from refocal.scenes.sources import Source, list_sources
@@ -159,13 +160,12 @@ def _prepare(source: Source, work: Path, recipe: Recipe, key: str) -> str | None
 
 def _prepared(tasks: Sequence[tuple[Source, Path, Recipe, str]], workers: int) -> Generator[tuple[str, str | None]]:
     """Prepare light fields as they come; yields each one's name, and what is wrong with it or None."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    workers = min(workers or cores, len(tasks))
+    workers = min(workers or cores(), len(tasks))
     if workers <= 1:
         for task in tasks:
             yield task[0].name, _prepare(*task)
         return
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_start, initargs=(max(1, cores // workers),))
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_start, initargs=(max(1, cores() // workers),))
     futures: dict[Future[str | None], str] = {}
     try:
         futures |= {pool.submit(_prepare, *task): task[0].name for task in tasks}

@@ -51,7 +51,12 @@ class Refocal:
 
     def __init__(self) -> None:
         try:
-            refocuser = Refocuser(SETTINGS.model or None, threads=SETTINGS.session_threads, batch=SETTINGS.batch)
+            refocuser = Refocuser(
+                SETTINGS.model or None,
+                threads=SETTINGS.session_threads,
+                batch=SETTINGS.batch,
+                require_gpu=SETTINGS.require_gpu,
+            )
             network = depth_network(SETTINGS)
         except ValueError as error:
             sys.exit(f"refocal: {error}")

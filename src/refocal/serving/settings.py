@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from refocal.resources import cores
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -38,6 +40,8 @@ class Settings:
         Requests that a worker accepts at once; further ones get 503 with `Retry-After`.
     at_once
         Photos that a worker processes at the same time.
+    require_gpu
+        Fail at the start rather than run on the CPU.
     batch
         Photos of one size that the model processes as one micro-batch, at most: for a GPU.
     timeout
@@ -61,12 +65,13 @@ class Settings:
     cors: str = ""
     max_bytes: int = 64 << 20
     max_batch_bytes: int = 1 << 30
-    max_pixels: int = 50_000_000
+    max_pixels: int = 64_000_000
     max_photos: int = 500
     workers: int = 1
     threads: int = 0
     concurrency: int = 32
     at_once: int = 2
+    require_gpu: bool = False
     batch: int = 1
     timeout: float = 120.0
     dir: Path = Path(tempfile.gettempdir()) / "refocal"
@@ -77,11 +82,20 @@ class Settings:
     @property
     def session_threads(self) -> int:
         """Threads of onnxruntime in each worker."""
-        return self.threads or max(1, len(os.sched_getaffinity(0)) // self.workers)
+        return self.threads or max(1, cores() // self.workers)
 
 
-READERS: dict[type, Callable[[str], object]] = {str: str, int: int, float: float, Path: Path}
-AT_LEAST_0 = {"threads", "cache_bytes", "depth_size"}
+def _flag(text: str) -> bool:
+    """Read yes or no, as typer does for the command line."""
+    if text.lower() in {"1", "true", "t", "yes", "y", "on"}:
+        return True
+    if text.lower() in {"0", "false", "f", "no", "n", "off"}:
+        return False
+    raise ValueError
+
+
+READERS: dict[type, Callable[[str], object]] = {str: str, bool: _flag, int: int, float: float, Path: Path}
+AT_LEAST_0 = {"threads", "cache_bytes", "depth_size", "require_gpu"}
 
 
 def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
@@ -106,7 +120,8 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
             value = None
         if value is None or (isinstance(value, int | float) and not _allowed(field.name, value)):
             least = "0 or more" if field.name in AT_LEAST_0 else "more than 0"
-            raise ValueError(f"{name} must be {'an integer' if kind is int else 'a number'}, {least}, got {text!r}")
+            wanted = {bool: "true or false", int: f"an integer, {least}"}.get(kind, f"a number, {least}")
+            raise ValueError(f"{name} must be {wanted}, got {text!r}")
         given[field.name] = value
     return Settings(**given)  # type: ignore[arg-type]  # each was read as its own type
 

@@ -78,7 +78,7 @@ def find_poses(slices: Sequence[NDArray[Any]], *, register: bool = True) -> tupl
 
 
 def warped(photo: NDArray[np.float32], pose: Pose) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Return a slice as the reference sees it, (H, W, 3), and where the slice reaches, (H, W)."""
+    """Return a slice, (H, W, 3) or (H, W, 1), as the reference sees it, and where the slice reaches, (H, W)."""
     height, width = photo.shape[:2]
     long, middle = max(height, width), np.array([height - 1, width - 1]) / 2
     matrix = np.array([[pose.turn.real, pose.turn.imag], [-pose.turn.imag, pose.turn.real]])  # of (down, right)
@@ -87,7 +87,8 @@ def warped(photo: NDArray[np.float32], pose: Pose) -> tuple[NDArray[np.float32],
     if np.abs(corners @ matrix.T + offset - corners).max() < UNSEEN:
         seen, inside = photo, np.ones((height, width), bool)
     else:
-        channels = [affine_transform(photo[..., c], matrix, offset, order=3, mode="nearest") for c in range(3)]
+        bands = np.moveaxis(photo, -1, 0)
+        channels = [affine_transform(band, matrix, offset, order=3, mode="nearest") for band in bands]
         seen = np.stack(channels, axis=-1).clip(0, 1)
         inside = _inside((height, width), matrix, offset)
     if pose.gain != (1, 1, 1):

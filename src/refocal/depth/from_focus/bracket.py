@@ -1,11 +1,9 @@
 """Focus brackets: photos of one scene, focused from near to far, become one all-in-focus photo and its disparity.
 
-Where a slice is sharp its second differences are large (sum-modified Laplacian: Nayar & Nakagawa, TPAMI 1994). Their
-energy is gathered along the edges of the picture (guided filter: He et al., TPAMI 2013); over the slices it falls off
-from its peak about as a Gaussian of focus, so a parabola through its logarithm finds the peak between slices. What has
-no texture gets the disparity of its surroundings, spread along edges (Gastal & Oliveira, "Domain transform for
-edge-aware image and video processing", SIGGRAPH 2011). The sharp photo is blended band by band (Burt & Adelson, TOG
-1983). For two slices alone, `two_slices` is better. `render` then focuses the result anywhere.
+`focus_measure` finds which slice is the sharpest where. What has no texture gets the disparity of its surroundings,
+spread along edges (Gastal & Oliveira, "Domain transform for edge-aware image and video processing", SIGGRAPH 2011). The
+sharp photo is blended from the sharpest slices, band by band (Burt & Adelson, TOG 1983). For two slices alone,
+`two_slices` is better. `render` then focuses the result anywhere.
 """
 
 from collections.abc import Sequence
@@ -17,20 +15,14 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, median_filter, zoom
 from scipy.optimize import minimize_scalar
 
-from refocal.depth.edges import guided, spread
+from refocal.depth.edges import spread
 from refocal.depth.from_focus.alignment import Pose, find_poses, warped
+from refocal.depth.from_focus.focus_measure import REACH, STOP, find_peaks, rough_photo
 from refocal.depth.from_focus.two_slices import depth_from_defocus
-from refocal.images.colour import LUMA
 from refocal.images.image import as_photo, checked_pixels
 from refocal.render.reference import render
 
-SCALES = (1, 2, 4)  # px: distances over which second differences are taken
-WINDOW = 1 / 200  # radius of the gathering, of the long side
-AROUND = 0.3  # share of what is gathered from afar, along edges
 DOUBTED, KNOWN = 0.3, 0.7  # confidence below which disparity is that of the surroundings, from which it is the measured
-REACH = 0.1  # of filling, of the long side
-STOP = 0.1  # colour difference that stops it as going its whole reach does
-STEEP = 8  # power of the measure that weighs slices in the sharp photo
 FIT_SIDE = 384  # px: long side at which the aperture is estimated
 FIT_WIDEST = 0.1  # of the long side: the largest aperture that is tried
 
@@ -67,7 +59,8 @@ def fuse_bracket(
 ) -> Bracket:
     """Fuse a focus bracket into a sharp photo with disparity.
 
-    Costs, beside the slices, K H W floats of memory; slices are read one at a time.
+    Slices are read one at a time, three times each: a sequence that reads files needs no memory for them, and what is
+    needed beside is some 250 bytes a pixel whatever K is.
 
     Parameters
     ----------
@@ -87,10 +80,10 @@ def fuse_bracket(
     poses = find_poses(slices, register=register)
     if len(slices) == 2:
         return _fuse_two(slices, levels, poses)
-    measures, shared = _measure(slices, poses)
-    disparity, confidence = _peak(measures, levels)
+    guide, shared = rough_photo(slices, poses)
+    disparity, confidence, sharpest = find_peaks(slices, poses, guide, levels)
     confidence *= shared  # what the sharpest slice may have missed
-    photo = _blend(slices, poses, measures)
+    photo = _blend(slices, poses, sharpest)
     disparity = _filled(disparity, confidence, photo)
     return Bracket(photo, disparity, confidence, tuple(levels.tolist()), poses)
 
@@ -154,50 +147,6 @@ def _checked(slices: Sequence[NDArray[Any]], focus: Sequence[float] | None) -> N
     return levels
 
 
-def _measure(slices: Sequence[NDArray[Any]], poses: Sequence[Pose]) -> tuple[Plane, NDArray[np.bool_]]:
-    """Return how sharp each slice is at each place, (K, H, W), and which places all slices reach, (H, W)."""
-    measures = np.empty((len(slices), *slices[0].shape[:2]), np.float32)
-    shared = np.ones(measures.shape[1:], bool)
-    guide, best = np.zeros((*shared.shape, 3), np.float32), np.full(shared.shape, -1, np.float32)
-    for k, (one, pose) in enumerate(zip(slices, poses, strict=True)):
-        photo, inside = warped(as_photo(one), pose)
-        grey = photo @ LUMA
-        measures[k] = sum(_modified_laplacian(grey, scale) for scale in SCALES) * inside
-        rough = gaussian_filter(measures[k], 2)  # the sharpest of each place guides: roughly the sharp photo
-        guide[rough > best] = photo[rough > best]
-        best, shared = np.maximum(best, rough), shared & inside
-    radius = max(3, round(WINDOW * max(shared.shape)))
-    for plane in measures:
-        around = gaussian_filter(plane, radius / 2)
-        near = np.maximum(guided(guide @ LUMA, around, radius, 1e-2), 0.1 * around)
-        # What has no texture is as sharp as what lies around it.
-        plane[:] = near + AROUND * spread(near[..., None].copy(), guide, REACH * max(shared.shape), STOP)[..., 0] + 1e-5
-    return measures, shared
-
-
-def _modified_laplacian(grey: Plane, scale: int) -> Plane:
-    soft = np.pad(gaussian_filter(grey, 0.6 * scale), scale, mode="reflect")
-    inner, n = soft[scale:-scale, scale:-scale], 2 * scale
-    down = np.abs(2 * inner - soft[:-n, scale:-scale] - soft[n:, scale:-scale])
-    return np.asarray(down + np.abs(2 * inner - soft[scale:-scale, :-n] - soft[scale:-scale, n:]))
-
-
-def _peak(measures: Plane, levels: NDArray[np.float64]) -> tuple[Plane, Plane]:
-    """Return the focus at which the measure peaks, and how sure that is."""
-    strongest = measures.max(axis=0)
-    texture = np.clip(strongest / 0.03, 0, 1)
-    logs = np.log(measures)
-    best = np.argmax(logs, axis=0)
-    inner = np.clip(best, 1, len(levels) - 2)[None]
-    before, at, after = (np.take_along_axis(logs, inner + k, axis=0)[0] for k in (-1, 0, 1))
-    bend = np.minimum(before - 2 * at + after, -1e-6)
-    place = np.clip(inner[0] + np.clip((after - before) / (-2 * bend), -1, 1), 0, len(levels) - 1)
-    place = np.where(np.abs(place - best) <= 0.75, place, best)
-    confidence = texture * np.clip(3 * (1 - np.median(measures, axis=0) / strongest), 0, 1)
-    disparity = np.interp(place, np.arange(len(levels)), levels)
-    return disparity.astype(np.float32), confidence.astype(np.float32)
-
-
 def _filled(disparity: Plane, confidence: Plane, photo: Plane) -> Plane:
     """Give places of low confidence what their surroundings have, along the edges of the photo."""
     weight = np.maximum(confidence, 1e-4) ** 2
@@ -207,14 +156,13 @@ def _filled(disparity: Plane, confidence: Plane, photo: Plane) -> Plane:
     return median_filter(filled.astype(np.float32), 5)
 
 
-def _blend(slices: Sequence[NDArray[Any]], poses: Sequence[Pose], measures: Plane) -> Plane:
-    """Blend the slices, each band of frequencies by itself, by the power STEEP of their measures."""
-    strongest = measures.max(axis=0)
-    total = sum((plane / strongest) ** STEEP for plane in measures)
+def _blend(slices: Sequence[NDArray[Any]], poses: Sequence[Pose], sharpest: NDArray[np.int16]) -> Plane:
+    """Blend the sharpest slices, each band of frequencies by itself."""
+    count = max(1, int(np.log2(min(sharpest.shape))) - 2)
     bands: list[Plane] = []
-    for one, pose, plane in zip(slices, poses, measures, strict=True):
-        photo, weight = warped(as_photo(one), pose)[0], (plane / strongest) ** STEEP / total
-        for level in range(count := max(1, int(np.log2(min(weight.shape))) - 2)):
+    for k, (one, pose) in enumerate(zip(slices, poses, strict=True)):
+        photo, weight = warped(as_photo(one), pose)[0], (sharpest == k).astype(np.float32)
+        for level in range(count):
             low = gaussian_filter(photo, (1, 1, 0))[::2, ::2] if level < count - 1 else np.zeros_like(photo[::2, ::2])
             band = (photo - _doubled(low, photo.shape[:2])) * weight[..., None]
             if len(bands) <= level:
