@@ -45,6 +45,7 @@ def living(
       refocal living garden.jpg -o garden.html --disparity garden_disparity.png
     """
     from refocal.images.image import read_image, written_beside
+    from refocal.images.profiles import to_srgb
     from refocal.images.sharpness import warn_if_blurred
     from refocal.model.living import living_html
     from refocal.model.refocuser import Refocuser
@@ -52,7 +53,8 @@ def living(
     check_new(output, force=force)
     if output.suffix.lower() not in {".html", ".htm"}:
         raise ValueError(f"cannot write {output}: a living picture is .html")
-    pixels = read_image(source).pixels
+    image = read_image(source)
+    pixels = to_srgb(image.pixels, image.icc)  # frames carry no profile
     refocuser = Refocuser(model, threads=threads, require_gpu=require_gpu)
     given = given_disparity(pixels, disparity, disparity_range, is_depth, inverted, depth_model, depth_preset)
     if given is None and refocuser.finds_depth:

@@ -163,7 +163,7 @@ def sweep(
       refocal sweep garden.jpg -o garden.mp4 --focus -1:1:61 --fps 30
       refocal sweep garden.jpg -o frames --focus -1,-0.5,0,0.5,1 --size 4000
     """
-    from refocal.images.animation import check_fps, write_animation, writer_for
+    from refocal.images.animation import check_fps, check_size, write_animation, writer_for
     from refocal.images.sharpness import warn_if_blurred
     from refocal.model.refocuser import Refocuser
 
@@ -174,6 +174,8 @@ def sweep(
     if not in_folder:
         check_new(output, force=force)
     pixels, scale = _frame(source, size)
+    if not in_folder:
+        check_size(output, *pixels.shape[1::-1])
     refocuser = Refocuser(model, tile=tile, threads=threads, require_gpu=require_gpu)
     diameter = None if aperture is None else aperture * scale
     network = depth_model, depth_preset, depth_size, depth_mean, depth_std
@@ -204,8 +206,10 @@ def _frame(source: Path, size: int) -> "tuple[NDArray[np.uint8], float]":
     from PIL import Image
 
     from refocal.images.image import as_photo, read_image
+    from refocal.images.profiles import to_srgb
 
-    pixels = read_image(source).pixels
+    image = read_image(source)
+    pixels = to_srgb(image.pixels, image.icc)  # frames carry no profile
     frame = Image.fromarray(np.rint(as_photo(pixels) * 255).astype(np.uint8))
     scale = min(1, size / max(frame.size))
     if scale < 1:

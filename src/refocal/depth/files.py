@@ -20,8 +20,9 @@ from PIL import Image, ImageOps
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.MpoImagePlugin import MpoImageFile
 
-from refocal.images.decoding import MAX_PIXELS, ORIENTATION, decode
+from refocal.images.decoding import MAX_PIXELS, decode
 from refocal.images.image import write_image
+from refocal.images.metadata import ORIENTATION
 
 _EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\0"
 _PICTURES = 0xB002  # MPF tag: where each picture of the file lies (CIPA DC-007, 5.2.3.3)

@@ -12,6 +12,7 @@ from PIL import Image
 from refocal.images.image import write_image, written_beside
 
 Frames = Sequence[NDArray[np.uint8]]
+LONGEST = {".webp": 16383, ".gif": 65535, ".mp4": 8192}  # px a side that a format, or its players, take
 
 
 def write_animation(path: str | os.PathLike[str], frames: Frames, fps: float) -> None:
@@ -40,11 +41,20 @@ def write_animation(path: str | os.PathLike[str], frames: Frames, fps: float) ->
     for k, frame in enumerate(frames):
         if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or frame.shape != frames[0].shape:
             raise ValueError(f"frames must be uint8 (H, W, 3) of one size, frame {k} is {frame.dtype} {frame.shape}")
+    check_size(path, *frames[0].shape[1::-1])
     if writer is _write_folder:
         _write_folder(path, frames, fps)
         return
     with written_beside(path) as beside:
         writer(beside, frames, fps)
+
+
+def check_size(path: Path, width: int, height: int) -> None:
+    """Refuse frames larger than the format of the path takes, as ValueError."""
+    longest = LONGEST.get(path.suffix.lower())
+    if longest is not None and max(width, height) > longest:
+        kind = path.suffix[1:].upper()
+        raise ValueError(f"cannot write {path}: {kind} holds {longest} pixels a side, a frame is {width} x {height}")
 
 
 def check_fps(fps: float) -> None:

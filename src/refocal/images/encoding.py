@@ -1,6 +1,8 @@
 """Pixels to image files: JPEG, PNG and WebP by Pillow, 16-bit PNG by imagecodecs, TIFF by tifffile."""
 
+import contextlib
 import io
+import struct
 import zlib
 from pathlib import Path
 from typing import Any
@@ -9,11 +11,18 @@ import imagecodecs
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, TiffImagePlugin
+from PIL.PngImagePlugin import PngInfo
 
-from refocal.images.decoding import EXIF_HEADER, TIFF_TAGS
+from refocal.images.metadata import EXIF_HEADER, EXIF_IFD, GPS_IFD, Metadata, fitted_exif, fitted_xmp
+from refocal.images.tiff import PHOTO_TAGS, XMP_TAG
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff")
+LONGEST = {".jpg": 65500, ".jpeg": 65500, ".webp": 16383}  # px a side that a format, or its library, holds
+
+
+NOTHING = Metadata()
+_PNG_XMP = "XML:com.adobe.xmp"
 
 
 def check_format(pixels: NDArray[Any], path: Path, quality: int) -> None:
@@ -22,45 +31,61 @@ def check_format(pixels: NDArray[Any], path: Path, quality: int) -> None:
     Raises
     ------
     ValueError
-        Unknown suffix, quality out of range, or transparency into JPEG.
+        Unknown suffix, sides that the format cannot hold, quality out of range, or transparency into JPEG.
     """
-    if path.suffix.lower() not in SUFFIXES:
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
         raise ValueError(f"cannot write {path}: the suffix must be one of {', '.join(SUFFIXES)}")
+    height, width = pixels.shape[:2]
+    if max(height, width) > LONGEST.get(suffix, max(height, width)):
+        kind = "WebP" if suffix == ".webp" else "JPEG"
+        raise ValueError(
+            f"cannot write {path}: {kind} holds {LONGEST[suffix]} pixels a side, the photo is {width} x {height}; "
+            "write PNG or TIFF"
+        )
     if not 1 <= quality <= 100:
         raise ValueError(f"quality must be 1 to 100, got {quality}")
-    if path.suffix.lower() in {".jpg", ".jpeg"} and pixels.ndim == 3 and pixels.shape[2] == 4:
+    if suffix in {".jpg", ".jpeg"} and pixels.ndim == 3 and pixels.shape[2] == 4:
         opaque = 1 if pixels.dtype == np.float32 else np.iinfo(pixels.dtype).max
         if pixels[..., 3].min() < opaque:
             raise ValueError(f"cannot write {path}: JPEG holds no transparency; write PNG, WebP or TIFF")
 
 
-def encode(pixels: NDArray[Any], path: Path, *, icc: bytes | None, exif: bytes | None, quality: int) -> bytes:
+def encode(
+    pixels: NDArray[Any], path: Path, *, icc: bytes | None = None, metadata: Metadata = NOTHING, quality: int = 95
+) -> bytes:
     """Encode checked pixels in the format of the path's suffix; see `images.write_image`."""
     check_format(pixels, path, quality)
     suffix = path.suffix.lower()
     try:
         if suffix in {".tif", ".tiff"}:
-            return _encode_tiff(pixels, icc, exif)
+            return _encode_tiff(pixels, icc, metadata)
         if suffix == ".png" and pixels.dtype != np.uint8:
-            return _encode_png16(pixels, icc, exif)
-        return _encode_pillow(_to_8bit(pixels), suffix, icc, exif, quality)
+            return _encode_png16(pixels, icc, metadata)
+        return _encode_pillow(_to_8bit(pixels), suffix, icc, metadata, quality)
     except (OSError, ValueError) as error:
         raise ValueError(f"cannot write {path}: {error}") from None
 
 
 def _encode_pillow(
-    pixels: NDArray[np.uint8], suffix: str, icc: bytes | None, exif: bytes | None, quality: int
+    pixels: NDArray[np.uint8], suffix: str, icc: bytes | None, metadata: Metadata, quality: int
 ) -> bytes:
     kind = {".png": "PNG", ".webp": "WEBP"}.get(suffix, "JPEG")
-    if kind == "JPEG" and pixels.ndim == 3 and pixels.shape[2] == 4:
-        pixels = np.ascontiguousarray(pixels[..., :3])
-    options: dict[str, Any] = {
-        "quality": quality,
-        "icc_profile": icc,
-        "lossless": quality == 100,
-    }  # lossless: WebP alone
+    exif, xmp, dpi = metadata
+    if kind == "JPEG":
+        exif, xmp = fitted_exif(exif), fitted_xmp(xmp)
+        if pixels.ndim == 3 and pixels.shape[2] == 4:
+            pixels = np.ascontiguousarray(pixels[..., :3])
+    options: dict[str, Any] = {"quality": quality, "icc_profile": icc, "lossless": quality == 100}  # that of WebP alone
     if exif:
         options["exif"] = EXIF_HEADER + exif
+    if dpi:
+        options["dpi"] = dpi
+    if xmp and kind == "PNG":
+        options["pnginfo"] = PngInfo()
+        options["pnginfo"].add_itxt(_PNG_XMP, xmp.decode("utf-8", "replace"))
+    elif xmp:
+        options["xmp"] = xmp
     if quality >= 90:
         options["subsampling"] = 0  # full colour resolution
     buffer = io.BytesIO()
@@ -73,15 +98,20 @@ def _to_8bit(pixels: NDArray[Any]) -> NDArray[np.uint8]:
     return pixels if pixels.dtype == np.uint8 else np.rint(pixels * np.float32(scale)).astype(np.uint8)
 
 
-def _encode_png16(pixels: NDArray[Any], icc: bytes | None, exif: bytes | None) -> bytes:
+def _encode_png16(pixels: NDArray[Any], icc: bytes | None, metadata: Metadata) -> bytes:
     if pixels.dtype == np.float32:
         pixels = np.rint(pixels * np.float32(65535)).astype(np.uint16)
     data = bytes(imagecodecs.png_encode(np.ascontiguousarray(pixels)))
     chunks = b""
     if icc:
         chunks += _png_chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(icc))
-    if exif:
-        chunks += _png_chunk(b"eXIf", exif)
+    if metadata.exif:
+        chunks += _png_chunk(b"eXIf", metadata.exif)
+    if metadata.dpi:
+        across, down = (round(dots / 0.0254) for dots in metadata.dpi)
+        chunks += _png_chunk(b"pHYs", struct.pack(">IIB", across, down, 1))  # a metre
+    if metadata.xmp:
+        chunks += _png_chunk(b"iTXt", _PNG_XMP.encode() + bytes(5) + metadata.xmp)
     return data[:33] + chunks + data[33:]  # signature (8) and IHDR (25) come first
 
 
@@ -90,23 +120,52 @@ def _png_chunk(kind: bytes, content: bytes) -> bytes:
     return len(content).to_bytes(4, "big") + kind + content + zlib.crc32(kind + content).to_bytes(4, "big")
 
 
-def _encode_tiff(pixels: NDArray[Any], icc: bytes | None, exif: bytes | None) -> bytes:
+def _encode_tiff(pixels: NDArray[Any], icc: bytes | None, metadata: Metadata) -> bytes:
+    exif, xmp, dpi = metadata
     tags = Image.Exif()
     if exif:
         tags.load(EXIF_HEADER + exif)
-    extra = [(tag, "s", 0, str(tags[tag]), True) for tag in TIFF_TAGS if tag in tags and tag not in {270, 305}]
+    extra: list[tuple[Any, ...]] = [
+        (tag, "s", 0, str(tags[tag]), True) for tag in PHOTO_TAGS if tag in tags and tag not in {270, 305}
+    ]
+    directories = [number for number in (EXIF_IFD, GPS_IFD) if tags.get_ifd(number)]
+    extra += [(number, "I", 1, 0, True) for number in directories]  # where they lie is filled in below
+    if xmp:
+        extra.append((XMP_TAG, "B", len(xmp), xmp, True))
     buffer = io.BytesIO()
     tifffile.imwrite(
         buffer,
         pixels,
+        byteorder="<",
         photometric="minisblack" if pixels.ndim == 2 else "rgb",
         extrasamples=["unassalpha"] if pixels.ndim == 3 and pixels.shape[2] == 4 else None,
         compression="zlib",
         predictor=True,
         description=str(tags[270]) if 270 in tags else None,
         software=str(tags[305]) if 305 in tags else None,
+        resolution=dpi,
+        resolutionunit="INCH" if dpi else None,
         metadata=None,
         iccprofile=icc,
         extratags=extra,
     )
-    return buffer.getvalue()
+    data = bytearray(buffer.getvalue())
+    for number in directories:
+        with contextlib.suppress(Exception):  # what Pillow cannot write: the photo is worth more
+            _append_directory(data, number, dict(tags.get_ifd(number)))
+    return bytes(data)
+
+
+def _append_directory(data: bytearray, number: int, values: dict[int, Any]) -> None:
+    """Write a directory behind a TIFF file (little-endian, as above), and its place into the file's own."""
+    directory = TiffImagePlugin.ImageFileDirectory_v2(b"II*\0\0\0\0\0", group=number)
+    for tag, value in values.items():
+        directory[tag] = value
+    data += bytes(len(data) % 2)
+    block = directory.tobytes(len(data))
+    start = int.from_bytes(data[4:8], "little")
+    for k in range(int.from_bytes(data[start : start + 2], "little")):
+        entry = start + 2 + 12 * k
+        if int.from_bytes(data[entry : entry + 2], "little") == number:
+            data[entry + 8 : entry + 12] = struct.pack("<I", len(data))
+            data += block

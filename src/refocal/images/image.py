@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from refocal.images.colour import LUMA
 from refocal.images.decoding import MAX_PIXELS, decode
 from refocal.images.encoding import encode
+from refocal.images.metadata import Metadata
 
 Pixels = NDArray[Any]  # (H, W), (H, W, 3) or (H, W, 4) of uint8, uint16 or float32
 _LIMITS = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535, np.dtype(np.float32): 1}
@@ -39,15 +40,26 @@ class Image:
         ICC profile that the values are in, if the file has one.
     exif
         EXIF block without its "Exif" header, orientation reset to 1 as the pixels are upright.
+    xmp
+        XMP packet, likewise.
+    dpi
+        Pixels an inch, across and down.
     """
 
     pixels: Pixels
     icc: bytes | None = None
     exif: bytes | None = None
+    xmp: bytes | None = None
+    dpi: tuple[float, float] | None = None
+
+    @property
+    def metadata(self) -> Metadata:
+        """What goes along into another file, beside the profile."""
+        return Metadata(self.exif, self.xmp, self.dpi)
 
 
 def read_image(source: str | os.PathLike[str] | bytes, *, max_pixels: int = MAX_PIXELS) -> Image:
-    """Read a JPEG, PNG, WebP or TIFF picture (of several frames the first), upright.
+    """Read a JPEG, PNG, WebP, TIFF, HEIC or AVIF picture (of several frames the first), upright.
 
     Parameters
     ----------
@@ -82,7 +94,7 @@ def write_image(path: str | os.PathLike[str], pixels: Pixels, *, like: Image | N
         As in `Image`. Values are rounded where the format is coarser: JPEG and WebP hold 8 bit, PNG 8 and 16 (floats
         become 16), TIFF all.
     like
-        The picture whose ICC profile and EXIF go along.
+        The picture whose ICC profile, EXIF, XMP and density go along.
     quality
         1 to 100, of JPEG and WebP.
 
@@ -94,7 +106,7 @@ def write_image(path: str | os.PathLike[str], pixels: Pixels, *, like: Image | N
     path = Path(path)
     pixels = checked_pixels(pixels, "pixels")
     icc = like.icc if like is not None and (like.pixels.ndim == 2) == (pixels.ndim == 2) else None
-    data = encode(pixels, path, icc=icc, exif=like.exif if like is not None else None, quality=quality)
+    data = encode(pixels, path, icc=icc, metadata=Metadata() if like is None else like.metadata, quality=quality)
     with written_beside(path) as beside:
         beside.write_bytes(data)
 

@@ -10,12 +10,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from refocal.lightfields.readers import PICTURES, RAW, Grid, read_file, read_view
+from refocal.lightfields.readers import PICTURES, RAW, Grid, read_file, read_view, warn_if_dim
 
 # Names of views, most telling first: two numbers (of row and column, or the other way round), or one that counts on.
 NAMES = (
-    r"view_(\d+)_(\d+)",
-    r"(\d+)_(\d+)",
+    r"view_(-?\d+)_(-?\d+)",  # counted from the middle too
+    r"(-?\d+)_(-?\d+)",
     r"out_(\d+)_(\d+)_.*",  # Stanford's archive: the camera's place follows
     r"IMG_.*?_(\d+)_(\d+)",
     r".*?[_-](\d+)[_-](\d+)",
@@ -56,7 +56,9 @@ def read_folder(path: Path, grid: Grid | None, pattern: str | None, order: Liter
 def by_index(pictures: list[Path], pattern: str | None, grid: Grid | None, path: Path) -> dict[Grid, Path]:
     """Return each view's file by the numbers in its name: both as they stand, or a count broken into rows."""
     if pattern is None:
-        matches = max(([(re.fullmatch(name, file.stem), file) for file in pictures] for name in NAMES), key=_matched)
+        tried = [[(re.fullmatch(name, file.stem), file) for file in pictures] for name in NAMES]
+        # The first that makes a whole grid: thumbnails and masks may lie beside the views. Else what matches most.
+        matches = next((matches for matches in tried if _is_whole(matches)), None) or max(tried, key=_matched)
     else:
         expression = _expression(pattern)
         matches = [(expression.fullmatch(file.name), file) for file in pictures]
@@ -84,11 +86,22 @@ def _matched(matches: list[tuple[re.Match[str] | None, Path]]) -> int:
     return sum(match is not None for match, _ in matches)
 
 
+def _is_whole(matches: list[tuple[re.Match[str] | None, Path]]) -> bool:
+    """Tell whether names that match are those of four views or more, each there once and none missing."""
+    found = [_numbers(match) for match, _ in matches if match is not None]
+    if len(found) < 4 or len(set(found)) < len(found):
+        return False
+    if len(found[0]) == 1:
+        return max(found)[0] - min(found)[0] + 1 == len(found)
+    rows, columns = ({key[axis] for key in found} for axis in (0, 1))
+    return len(rows) * len(columns) == len(found)
+
+
 def _expression(pattern: str) -> re.Pattern[str]:
     """Return the expression of a pattern of the user: view_{r}_{c}.png, cam{n}.png, or a regular expression."""
     if re.search(r"\{[rcn]\}", pattern):
         parts = re.split(r"\{([rcn])\}", pattern)
-        pattern = "".join(f"(?P<{part}>\\d+)" if i % 2 else re.escape(part) for i, part in enumerate(parts))
+        pattern = "".join(f"(?P<{part}>-?\\d+)" if i % 2 else re.escape(part) for i, part in enumerate(parts))
         pattern = pattern.replace(r"\*", ".*")
     try:
         expression = re.compile(pattern)
@@ -164,4 +177,6 @@ def _read_views(files: list[list[Path]]) -> NDArray[Any]:
     with ThreadPoolExecutor() as pool:
         for _ in pool.map(read, range(len(flat))):
             pass
+    if views.dtype == np.float32:
+        warn_if_dim(views, flat[0].parent)
     return views

@@ -6,6 +6,7 @@ disparity, in pixels that content moves per view step (see `shiftadd` for the no
 
 import os
 import tomllib
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -28,6 +29,8 @@ READER = {
     "crop_grid": (int, list),
 }
 ABOUT = {"kind": str, "lightfield": str, "group": str, "slope_range": list, "disparity": str}
+# Folders of macOS's archives, of Synology's and QNAP's servers, of ext4, of Windows.
+NOT_OURS = {"__macosx", "@eadir", "@recycle", "#recycle", "lost+found", "$recycle.bin", "system volume information"}
 ILLUM, ILLUM_CROP = (14, 14), 7  # the outer views of a Lytro Illum are black or vignetted
 DARK = 0.7  # of the middle's brightness: a view below it, or with a corner below it, is vignetted
 
@@ -167,15 +170,32 @@ def read_options(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def list_light_fields(root: str | os.PathLike[str]) -> list[Path]:
-    """Return the light fields in a folder: its subfolders, and its pictures, .npy and .npz; sorted by name."""
+    """Return the light fields in a folder: its subfolders, and its pictures, .npy and .npz; sorted by name.
+
+    What systems and servers put beside them is left out, and so are folders without any file that could be one, with a
+    warning.
+    """
     suffixes = PICTURES | RAW | {".npy", ".npz"}
     if not Path(root).is_dir():
         raise ValueError(f"no folder of light fields at {root}")
-    return sorted(
-        path
-        for path in Path(root).iterdir()
-        if not path.name.startswith(".") and (path.is_dir() or path.suffix.lower() in suffixes)
-    )
+    found = []
+    for path in sorted(Path(root).iterdir()):
+        if path.name.startswith(".") or path.name.lower() in NOT_OURS:
+            continue
+        if path.is_dir() and not _holds_any(path, suffixes):
+            warnings.warn(f"{path} holds no pictures; it is left out", stacklevel=2)
+        elif path.is_dir() or path.suffix.lower() in suffixes:
+            found.append(path)
+    return found
+
+
+def _holds_any(folder: Path, suffixes: frozenset[str]) -> bool:
+    """Tell whether a folder holds its options, or a file of such a suffix, at any depth."""
+    for _, _, names in os.walk(folder, followlinks=True):
+        kept = [name for name in names if not name.startswith(".")]
+        if OPTIONS_FILE in kept or any(Path(name).suffix.lower() in suffixes for name in kept):
+            return True
+    return False
 
 
 def find_valid(views: NDArray[Any]) -> NDArray[np.bool_]:

@@ -3,6 +3,8 @@
 Which way round the axes are is not decided here: see `LightField.open`.
 """
 
+import math
+import warnings
 import zipfile
 import zlib
 from pathlib import Path
@@ -13,9 +15,10 @@ from numpy.typing import NDArray
 
 from refocal.images.decoding import MAX_PIXELS
 from refocal.images.image import checked_pixels, read_image
+from refocal.images.profiles import to_srgb
 
 Grid = tuple[int, int]
-PICTURES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp"})
+PICTURES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", ".ppm", ".pgm", ".pnm"})
 RAW = frozenset({".lfp", ".lfr"})
 JPEG = frozenset({".jpg", ".jpeg"})
 PERIODIC = 0.12  # share of the differences' variance with period N; photographs stay below .1, rough mosaics reach .15
@@ -61,15 +64,14 @@ def read_array(path: Path) -> NDArray[Any]:
         # NumPy takes what is no array file for a pickle, and advises to load that
         reason = "it is no array file, or holds Python objects" if "allow_pickle" in str(error) else _line(error)
         raise ValueError(f"{path} cannot be read: {reason}") from None
-    if loaded.ndim == 4:
-        loaded = np.repeat(loaded[..., None], 3, axis=-1)
-    if loaded.ndim != 5 or loaded.shape[-1] != 3 or 0 in loaded.shape:
-        raise ValueError(f"{path} has shape {loaded.shape}; (U, V, H, W, 3) or (U, V, H, W) is read")
+    loaded = _in_order(loaded, path)
     if loaded.dtype == np.uint8:
         whole: NDArray[Any] = np.asarray(loaded)
         return whole
     if loaded.dtype.newbyteorder("=") == np.uint16:
-        return np.asarray(loaded / np.float32(65535), np.float32)
+        views16 = np.asarray(loaded / np.float32(65535), np.float32)
+        warn_if_dim(views16, path)
+        return views16
     if loaded.dtype.kind != "f":
         raise ValueError(f"{path} holds {loaded.dtype}; uint8, uint16, or floats of [0, 1] are read")
     views: NDArray[Any] = loaded.astype(np.float32)
@@ -78,6 +80,31 @@ def read_array(path: Path) -> NDArray[Any]:
         if not (low >= 0 and high <= 1):
             raise ValueError(f"{path}: view ({u}, {v}) has values from {low:g} to {high:g}; floats must lie in [0, 1]")
     return views
+
+
+def _in_order(loaded: NDArray[Any], path: Path) -> NDArray[Any]:
+    """Return (U, V, H, W, 3) of an array as others lay it out: grey, with alpha, channels first, views in one row."""
+    shape = loaded.shape
+    if loaded.ndim == 4 and shape[3] in {3, 4} and min(shape[1:3]) > 4:  # (N, H, W, 3), not grey views 3 px wide
+        side = math.isqrt(shape[0])
+        if side**2 != shape[0]:
+            raise ValueError(f"{path} has shape {shape}: {shape[0]} views in one row; reshape it to (U, V, H, W, 3)")
+        loaded = loaded.reshape(side, side, *shape[1:])
+    elif loaded.ndim == 4:
+        loaded = np.repeat(loaded[..., None], 3, axis=-1)
+    elif loaded.ndim == 5 and shape[2] in {3, 4} and shape[4] not in {3, 4}:
+        loaded = np.moveaxis(loaded, 2, -1)
+    if loaded.ndim != 5 or loaded.shape[-1] not in {3, 4} or 0 in loaded.shape:
+        raise ValueError(f"{path} has shape {shape}; (U, V, H, W, 3) or (U, V, H, W) is read")
+    return loaded[..., :3]
+
+
+def warn_if_dim(views: NDArray[np.float32], path: Path) -> None:
+    """Warn of views of 16 bit that use 10 or 12 of them: nearly black, until they are scaled."""
+    top = round(float(views.max()) * 65535) if views.size else 0
+    if 255 < top < 4096:
+        bits = 10 if top < 1024 else 12
+        warnings.warn(f"{path}: values reach {top} of 65535, as if they had {bits} bits; scale them", stacklevel=3)
 
 
 def read_mosaic(path: Path, grid: Grid | None) -> NDArray[Any]:
@@ -145,8 +172,9 @@ def as_view(pixels: NDArray[Any]) -> NDArray[Any]:
 
 
 def read_view(path: Path, max_pixels: int = MAX_PIXELS) -> NDArray[Any]:
-    """Read a picture as a view or a mosaic, (H, W, 3) uint8 or float32 in [0, 1]; a float TIFF may hold anything."""
-    return as_view(checked_pixels(read_image(path, max_pixels=max_pixels).pixels, str(path)))
+    """Read a picture as a view or a mosaic, (H, W, 3) uint8 or float32 in [0, 1], in sRGB."""
+    image = read_image(path, max_pixels=max_pixels)
+    return as_view(to_srgb(checked_pixels(image.pixels, str(path)), image.icc))
 
 
 def _only(names: list[str]) -> str:

@@ -8,12 +8,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from refocal.images.animation import write_animation
+from refocal.images.animation import LONGEST, write_animation
 from refocal.images.encoding import encode
 from refocal.serving.errors import RequestError
 
 Film = Literal["webp", "gif", "mp4", "zip"]
-LONGEST = {"webp": 16383, "gif": 65535, "mp4": 8192, "zip": 65535}  # px a side
 FILMS = {"webp": "image/webp", "gif": "image/gif", "mp4": "video/mp4", "zip": "application/zip"}
 
 
@@ -25,11 +24,10 @@ def film(frames: list[NDArray[np.uint8]], name: Film, fps: float) -> bytes:
     RequestError
         422: frames too small or too large for the format.
     """
+    most = LONGEST.get(f".{name}", 65500)
     longest, shortest = max(frames[0].shape[:2]), min(frames[0].shape[:2])
-    if longest > LONGEST[name] or (name == "mp4" and shortest < 2):
-        line = (
-            f"a film of the format {name} must be at most {LONGEST[name]} px a side, these are {shortest} x {longest}"
-        )
+    if longest > most or (name == "mp4" and shortest < 2):
+        line = f"a film of the format {name} must be at most {most} px a side, these are {shortest} x {longest}"
         raise RequestError(422, line, "format")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"sweep.{name}"
@@ -41,5 +39,5 @@ def film(frames: list[NDArray[np.uint8]], name: Film, fps: float) -> bytes:
             return path.read_bytes()
         with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:  # JPEG does not shrink
             for k, frame in enumerate(frames):
-                archive.writestr(f"{k:03d}.jpg", encode(frame, Path("frame.jpg"), icc=None, exif=None, quality=92))
+                archive.writestr(f"{k:03d}.jpg", encode(frame, Path("frame.jpg"), quality=92))
         return path.read_bytes()

@@ -19,6 +19,8 @@ from refocal.depth.upsampling import enlarge
 from refocal.images.colormap import turbo
 from refocal.images.encoding import encode
 from refocal.images.image import Image, reduced
+from refocal.images.metadata import Metadata
+from refocal.images.profiles import to_srgb
 from refocal.model.living import living_html
 from refocal.model.refocuser import Refocuser
 from refocal.serving.errors import RequestError
@@ -87,7 +89,7 @@ class RequestPipeline:
             with work.timed("encode"):
                 share = (work.map + np.float32(1)) / np.float32(2)
                 pixels = turbo(share) if view == "preview" else np.rint(share * 65535).astype(np.uint16)
-                out = encode(pixels, Path("disparity.png"), icc=None, exif=None, quality=95)
+                out = encode(pixels, Path("disparity.png"))
         return work.answer(out, "image/png", "png")
 
     def sweep(
@@ -117,7 +119,7 @@ class RequestPipeline:
                 try:
                     text = living_html(
                         self.refocuser,
-                        work.image.pixels,
+                        to_srgb(work.image.pixels, work.image.icc),
                         disparity=work.disparity,
                         disparity_range=None if work.disparity is None else (-1, 1),
                         aperture=strength,
@@ -198,10 +200,10 @@ class _PhotoInWork:
         return _timed(self.timings, step)
 
     def smaller(self, pixels: int) -> "_PhotoInWork":
-        """Return the photo in 8-bit colour, reduced to at most so many pixels."""
+        """Return the photo in 8-bit sRGB, reduced to at most so many pixels."""
         height, width = self.image.pixels.shape[:2]
         side = min(height, width) * min(1.0, (pixels / (height * width)) ** 0.5)
-        photo = np.rint(reduced(self.image.pixels, max(1, round(side))) * 255).astype(np.uint8)
+        photo = np.rint(reduced(to_srgb(self.image.pixels, self.image.icc), max(1, round(side))) * 255).astype(np.uint8)
         disparity = None if self.disparity is None else enlarge(self.disparity, photo)
         return _PhotoInWork(Image(photo), disparity, self.pixels, self.timings, self.source)
 
@@ -235,9 +237,9 @@ def _inside(data: bytes) -> Map | None:
 def _encoded(made: NDArray[Any], name: Format, image: Image, options: RequestOptions) -> bytes:
     if name == "jpeg" and made.ndim == 3 and made.shape[2] == 4:
         made = made[..., :3] if options.format is None else made
-    exif = image.exif if options.keep_metadata else None
+    metadata = image.metadata if options.keep_metadata else Metadata()
     try:
-        return encode(made, Path(f"photo.{name}"), icc=image.icc, exif=exif, quality=options.quality)
+        return encode(made, Path(f"photo.{name}"), icc=image.icc, metadata=metadata, quality=options.quality)
     except ValueError as error:
         line = str(error).replace("cannot write photo.", "the photo cannot become ")
         raise RequestError(422, line, "format") from None
