@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from skimage import data
 
-from refocal.images.colormap import turbo
+from refocal.images.colour import turbo
 from refocal.model.refocuser import Refocuser
 
 WIDTH, GAP = 360, 4

@@ -137,7 +137,7 @@ def test_damaged_depth_is_said_in_one_line_and_the_model_s_own_is_taken(place: P
     code, out, err = run("refocal photo cut.jpg --focus 0.3 -o own.png --aperture 40")
     assert (code, out) == (0, "own.png: focus 0.3\n")
     assert err.count("\n") == 1
-    assert err.startswith("refocal photo: warning: cut.jpg cannot be decoded")
+    assert err.startswith("refocal photo: warning: the depth inside cut.jpg cannot be read")
     assert "the model's own is used instead" in err
 
 

@@ -111,9 +111,9 @@ def test_a_file_without_depth_is_refused_in_one_line(tmp_path: Path) -> None:
         "mattes.jpg": "is a picture in colour with no depth inside",
         "cube.npy": r"must hold \(H, W\) integers or floats, it holds \(2, 3, 4\)",
         "names.npy": "cannot be decoded",
-        "text.png": "is no picture that refocal reads",
-        "cut.jpg": "cannot be decoded",
-        "base64.jpg": "cannot be decoded",
+        "text.png": "is no map that refocal reads",
+        "cut.jpg": "the depth inside .* cannot be read",
+        "base64.jpg": "the depth inside .* cannot be read",
         "none.png": "cannot read .*No such file",
     }.items():
         with pytest.raises(ValueError, match=message) as caught:

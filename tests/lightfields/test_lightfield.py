@@ -205,6 +205,10 @@ def test_a_path_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_light_fields_of_a_folder_are_listed_by_name(tmp_path: Path) -> None:
     for name in ("b.PNG", "a.npz", "readme.md", ".hidden.png", "d.lfp"):
         (tmp_path / name).write_text("")
-    for name in ("c", ".git"):
+    for name in ("c", ".git", "@eaDir", "__MACOSX", "lost+found", "$RECYCLE.BIN", "empty"):
         (tmp_path / name).mkdir()
-    assert [path.name for path in list_light_fields(tmp_path)] == ["a.npz", "b.PNG", "c", "d.lfp"]
+        if name != "empty":
+            (tmp_path / name / "view_00_00.png").write_text("")
+    with pytest.warns(UserWarning, match=r"empty holds no pictures; it is left out"):
+        found = list_light_fields(tmp_path)
+    assert [path.name for path in found] == ["a.npz", "b.PNG", "c", "d.lfp"]

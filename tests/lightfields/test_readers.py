@@ -142,7 +142,7 @@ NAN[1, 0, 2, 2] = np.nan
         (np.full((2, 2, 3, 4), -0.1), "has values from -0.1 to -0.1"),
         (np.zeros((2, 2, 3, 4), np.int64), "holds int64; uint8, uint16, or floats"),
         (np.zeros((3, 4, 3), np.uint8), r"has shape \(3, 4, 3\); \(U, V, H, W, 3\) or \(U, V, H, W\) is read"),
-        (np.zeros((2, 2, 3, 4, 4), np.uint8), r"has shape \(2, 2, 3, 4, 4\)"),
+        (np.zeros((2, 2, 5, 4, 2), np.uint8), r"has shape \(2, 2, 5, 4, 2\)"),
         (np.zeros((0, 2, 3, 4, 3), np.uint8), r"has shape \(0, 2, 3, 4, 3\)"),
         (np.array([{}], dtype=object), "cannot be read"),
     ],
@@ -199,9 +199,12 @@ def test_a_damaged_file_is_one_line(name: str, words: str, tmp_path: Path) -> No
 
 
 def test_a_mosaic_of_floats_must_lie_in_range(tmp_path: Path) -> None:
-    for value in (np.nan, 1.5):
+    for value, line in (
+        (np.nan, "of float32 must lie"),
+        (1.5, "its values reach from 1.5 to 1.5; those of a photo lie"),
+    ):
         tifffile.imwrite(tmp_path / "m.tif", np.full((8, 8, 3), value, np.float32), photometric="rgb")
-        with pytest.raises(ValueError, match=r"m\.tif of float32 must lie in \[0, 1\]"):
+        with pytest.raises(ValueError, match=rf"m\.tif .*{line} in \[0, 1\]"):
             read_file(tmp_path / "m.tif", (2, 2))
 
 

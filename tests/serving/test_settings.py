@@ -13,7 +13,15 @@ def test_each_setting_is_read_from_its_variable() -> None:
     told |= {"MAX_PIXELS": "12", "MAX_PHOTOS": "13", "WORKERS": "2", "THREADS": "3", "CONCURRENCY": "4", "AT_ONCE": "5"}
     told |= {"DEPTH_MODEL": "d.onnx", "DEPTH_PRESET": "midas", "DEPTH_SIZE": "8", "DEPTH_MEAN": "0,0,0"}
     told |= {"DEPTH_STD": "1,1,1", "DEPTH_KIND": "depth"}
-    told |= {"TIMEOUT": "1.5", "DIR": "/x", "CACHE_BYTES": "0", "REQUIRE_GPU": "True", "JOBS": "6", "JOB_DAYS": "0.5", "BATCH": "7"}
+    told |= {
+        "TIMEOUT": "1.5",
+        "DIR": "/x",
+        "CACHE_BYTES": "0",
+        "REQUIRE_GPU": "True",
+        "JOBS": "6",
+        "JOB_DAYS": "0.5",
+        "BATCH": "7",
+    }
     settings = read_settings({f"REFOCAL_{name}": value for name, value in told.items()})
     assert {name.upper() for name in vars(settings)} == set(told)
     for field in fields(Settings):

@@ -1,6 +1,5 @@
 """Options for a known depth, shared by the commands that refocus photos: a map beside the photo, or a depth network."""
 
-import math
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -16,12 +15,11 @@ if TYPE_CHECKING:
 
 _PANEL = "Depth from elsewhere (default: the model's own)"
 _PRESET = "depth-anything-v2"  # where none is named
-_ASPECT = 1.12  # sides may be rounded, to 14 or 32 px, but 4:3 on 3:2 is another picture, or a part of it
 Disparity = Annotated[
     Path | None,
     typer.Option(
         rich_help_panel=_PANEL,
-        help="Map of any size, larger = nearer: PNG of 8 or 16 bit, TIFF, NPY, or a phone's portrait photo.",
+        help="Map of any size, larger = nearer: grey PNG, TIFF, NPY, NPZ, PFM, or a phone's portrait photo.",
     ),
 ]
 DisparityRange = Annotated[
@@ -86,6 +84,8 @@ def given_disparity(
     size: int | None = None,
     mean: str | None = None,
     std: str | None = None,
+    *,
+    orientation: int = 1,
 ) -> "NDArray[np.float32] | None":
     """Return the disparity of a photo in focus units, (H, W), according to the options; None: the model finds it.
 
@@ -112,7 +112,7 @@ def given_disparity(
     given = _onnx_options(preset, size, mean, std)
     if given:
         raise ValueError(f"{given}: for the ONNX file that --depth-model names, which is missing")
-    return None if disparity is None else _read(disparity, pixels, ends, gives or "disparity")
+    return None if disparity is None else _read(disparity, pixels, ends, gives or "disparity", orientation)
 
 
 def kind_given(is_depth: bool, inverted: bool) -> "Kind | None":
@@ -146,16 +146,16 @@ def _onnx_options(preset: str | None, size: int | None, mean: str | None, std: s
     return ", ".join(option for option, value in given.items() if value is not None)
 
 
-def _read(path: Path, pixels: "NDArray[Any]", ends: str | None, kind: str) -> "NDArray[np.float32]":
-    from refocal.depth.disparity import to_focus
-    from refocal.depth.files import read_disparity
+def _read(path: Path, pixels: "NDArray[Any]", ends: str | None, kind: str, orientation: int) -> "NDArray[np.float32]":
+    from refocal.depth.disparity import to_focus, warn_if_no_distance
+    from refocal.depth.files import laid_over, read_disparity
     from refocal.depth.upsampling import enlarge
 
-    found, (height, width) = read_disparity(path), pixels.shape[:2]
-    if abs(math.log(found.shape[1] / found.shape[0] / (width / height))) > math.log(_ASPECT):
-        sizes = f"{found.shape[1]} x {found.shape[0]}, the photo {width} x {height}"
-        warnings.warn(f"{path} is {sizes}: it is stretched, and may belong to another picture", stacklevel=1)
+    height, width = pixels.shape[:2]
+    found = laid_over(read_disparity(path), (height, width), orientation, str(path))
     far_near = _numbers(ends, "--disparity-range")
+    if kind == "depth" and far_near is None:
+        warn_if_no_distance(found, str(path))
     try:
         focus = to_focus(found, far_near, kind)
     except ValueError as error:
@@ -166,7 +166,7 @@ def _read(path: Path, pixels: "NDArray[Any]", ends: str | None, kind: str) -> "N
 def portrait_disparity(source: Path, pixels: "NDArray[Any]") -> "NDArray[np.float32] | None":
     """Return the disparity inside a portrait photo, (H, W) in focus units; None without, or with a damaged one."""
     from refocal.depth.disparity import to_focus
-    from refocal.depth.files import depth_inside
+    from refocal.depth.portrait import depth_inside
     from refocal.depth.upsampling import enlarge
 
     try:

@@ -6,8 +6,11 @@ from typing import Annotated
 import typer
 
 from refocal.cli.depth import (
+    DepthMean,
     DepthModel,
     DepthPreset,
+    DepthSize,
+    DepthStd,
     Disparity,
     DisparityRange,
     Inverted,
@@ -34,7 +37,10 @@ def living(
     is_depth: IsDepth = False,
     inverted: Inverted = False,
     depth_model: DepthModel = None,
-    depth_preset: DepthPreset = "depth-anything-v2",
+    depth_preset: DepthPreset = None,
+    depth_size: DepthSize = None,
+    depth_mean: DepthMean = None,
+    depth_std: DepthStd = None,
     force: Force = False,
 ) -> None:
     """Make a living picture: one HTML file that refocuses where it is clicked and loads nothing from elsewhere.
@@ -56,7 +62,19 @@ def living(
     image = read_image(source)
     pixels = to_srgb(image.pixels, image.icc)  # frames carry no profile
     refocuser = Refocuser(model, threads=threads, require_gpu=require_gpu)
-    given = given_disparity(pixels, disparity, disparity_range, is_depth, inverted, depth_model, depth_preset)
+    given = given_disparity(
+        pixels,
+        disparity,
+        disparity_range,
+        is_depth,
+        inverted,
+        depth_model,
+        depth_preset,
+        depth_size,
+        depth_mean,
+        depth_std,
+        orientation=image.orientation,
+    )
     if given is None and refocuser.finds_depth:
         given = portrait_disparity(source, pixels)
     warn_if_blurred(pixels)

@@ -96,7 +96,9 @@ def photo(
     check_format(image.pixels, output, quality)
     refocuser = Refocuser(model, tile=tile, threads=threads, require_gpu=require_gpu)
     network = depth_model, depth_preset, depth_size, depth_mean, depth_std
-    given = given_disparity(image.pixels, disparity, disparity_range, is_depth, inverted, *network)
+    given = given_disparity(
+        image.pixels, disparity, disparity_range, is_depth, inverted, *network, orientation=image.orientation
+    )
     by = ""
     if given is None and refocuser.finds_depth:
         given = portrait_disparity(source, image.pixels)
@@ -173,13 +175,13 @@ def sweep(
     in_folder = output.is_dir() or not output.suffix
     if not in_folder:
         check_new(output, force=force)
-    pixels, scale = _frame(source, size)
+    pixels, scale, orientation = _frame(source, size)
     if not in_folder:
         check_size(output, *pixels.shape[1::-1])
     refocuser = Refocuser(model, tile=tile, threads=threads, require_gpu=require_gpu)
     diameter = None if aperture is None else aperture * scale
     network = depth_model, depth_preset, depth_size, depth_mean, depth_std
-    depth = given_disparity(pixels, disparity, disparity_range, is_depth, inverted, *network)
+    depth = given_disparity(pixels, disparity, disparity_range, is_depth, inverted, *network, orientation=orientation)
     if depth is None and refocuser.finds_depth:
         depth = portrait_disparity(source, pixels)
         depth = refocuser.analyse(pixels) if depth is None else depth  # once, not for each frame
@@ -200,8 +202,10 @@ def sweep(
     typer.echo(f"{output}: {len(numbers)} frames, focus {numbers[0]:g} to {numbers[-1]:g}")
 
 
-def _frame(source: Path, size: int) -> "tuple[NDArray[np.uint8], float]":
-    """Return the photo as a frame, uint8 (H, W, 3) of at most `size` pixels a side, and how much smaller it became."""
+def _frame(source: Path, size: int) -> "tuple[NDArray[np.uint8], float, int]":
+    """Return the photo as a frame, uint8 (H, W, 3) of at most `size` pixels a side, how much smaller it became, and the
+    EXIF orientation by which it was turned.
+    """
     import numpy as np
     from PIL import Image
 
@@ -215,4 +219,4 @@ def _frame(source: Path, size: int) -> "tuple[NDArray[np.uint8], float]":
     if scale < 1:
         width, height = (max(1, round(side * scale)) for side in frame.size)
         frame = frame.resize((width, height), Image.Resampling.LANCZOS)
-    return np.asarray(frame), scale
+    return np.asarray(frame), scale, image.orientation

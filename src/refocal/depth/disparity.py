@@ -4,6 +4,7 @@ A disparity map is larger where the scene is nearer. In *focus units* it lies in
 nearest plane of the scene, as the focus of `Refocuser` does. `files.read_disparity` reads maps from files.
 """
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -14,6 +15,11 @@ from numpy.typing import NDArray
 from refocal.images.image import Pixels
 
 Kind = Literal["disparity", "depth", "inverted"]
+LEAST = 1024  # pixels of a map that can show what is apart in it
+HOLES, FEW = 0.25, 2  # share of a map that holes are at most, and values that a map has at least
+MARKED = 0.05  # of the range of the known values: the gap between them and what marks the unknown
+SPAN = 90  # the farthest distance over the nearest that is not doubted
+HALF_INFINITY = 65000  # half floats end at 65504: the sky of many renderers
 AROUND = 0.006  # of the long side: the window around a point whose median counts
 
 
@@ -48,7 +54,7 @@ def to_focus(
     ----------
     disparity
         (h, w) of any integer or float type. What is NaN or infinite, of a depth also what is not positive, is unknown
-        and gets the value of the nearest known pixel.
+        and gets the value of the nearest known pixel; so do integers that mark holes (see `is_known`).
     disparity_range
         (far, near): the values that become -1 and +1, in the map's own unit (far > near unless larger is nearer; far
         may be infinite for a depth); values beyond are clipped. None: the 1 and 99 percentiles of the known values.
@@ -72,6 +78,7 @@ def to_focus(
         raise ValueError(f"disparity must be an (H, W) array of integers or floats, got {shape}")
     ends = None if disparity_range is None else _checked_range(disparity_range, kind)
     values: NDArray[Any] = disparity.astype(np.float32 if disparity.dtype.itemsize <= 2 else np.float64)
+    values = np.where(is_known(disparity), values, np.nan)
     if kind == "depth":
         with np.errstate(divide="ignore", over="ignore"):
             values = np.where(values > 0, 1 / values, np.nan)
@@ -87,13 +94,45 @@ def to_focus(
         ends = np.percentile(values[known], (1, 99)).tolist()
         if not ends[0] < ends[1]:  # a small object before a plane
             ends = [float(values.min()), float(values.max())]
-        if not ends[0] < ends[1]:
+        if not ends[0] / 2 < ends[1] / 2:  # halved, see below: the smallest numbers become alike
             return np.zeros(values.shape, np.float32)
     far, near = ends
     # Halves: the difference of two large values may not be representable.
     place: NDArray[Any] = (np.clip(values, far, near) / 2 - far / 2) / (near / 2 - far / 2)
     focus: NDArray[np.float32] = np.clip(2 * place - 1, -1, 1).astype(np.float32)
     return focus
+
+
+def is_known(values: NDArray[Any]) -> NDArray[np.bool_]:
+    """Tell which values of a map are known, (h, w) bool: the finite ones, of integers not those that mark holes.
+
+    Stereo and depth cameras mark holes by the lowest value, 0 or less. It is a mark where it lies apart from all
+    others, by more than a twentieth of their range, and covers less than a quarter of the map, whose others are more
+    than one. A 0 that other values come near is a value: the farthest.
+    """
+    if values.dtype.kind == "f" or values.size < LEAST:
+        return np.asarray(np.isfinite(values))
+    known = values != values.min()
+    others = values[known]
+    if values.min() > 0 or known.mean() < 1 - HOLES or len(np.unique(others)) < FEW:
+        return np.ones(values.shape, np.bool_)
+    gap, reach = int(others.min()) - int(values.min()), int(others.max()) - int(others.min())
+    return known if gap > max(1, MARKED * reach) else np.ones(values.shape, np.bool_)
+
+
+def warn_if_no_distance(depth: NDArray[Any], name: str) -> None:
+    """Warn of a depth map whose values no camera measures: from 0 on, or from 1 to 100 and more."""
+    values = depth[is_known(depth)]
+    there = values[(values >= 0) & (values < HALF_INFINITY)] if depth.dtype.kind == "f" else values[values >= 0]
+    if not there.size:
+        return
+    near, far = np.percentile(there, (1, 99))
+    if far > 0 and near * SPAN < far and (near > 0 or float(there[there > 0].min()) * SPAN < far):
+        warnings.warn(
+            f"{name} goes from {near:.3g} to {far:.3g}: are these distances? --inverted is for maps where larger is "
+            "farther and that hold none",
+            stacklevel=2,
+        )
 
 
 def _checked_range(disparity_range: Sequence[float], kind: str) -> list[float]:

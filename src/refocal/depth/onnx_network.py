@@ -7,12 +7,13 @@ percentiles and brought to the photo's size by `upsampling.enlarge`.
 
 import hashlib
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,10 @@ from refocal.depth.upsampling import enlarge
 from refocal.images.image import Pixels, as_photo, checked_pixels
 from refocal.inference.session import open_session
 
-_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
+_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
+LONGEST = 4  # times its size that the long side of the input is at most
+SQUARE = 2.5  # times as long as high: photos beyond it are squashed by a network of one size
+_MAPS = ("depth", "predicted_depth", "disparity", "inverse_depth")  # names of outputs among others
 
 
 @dataclass(frozen=True)
@@ -117,7 +121,7 @@ class OnnxNetwork:
         if not self.path.is_file():
             raise ValueError(f"the depth model must be an ONNX file, got {self.path}: no such file")
         self._session = open_session(self.path, threads=threads, providers=None, require_gpu=False)
-        (image, *others), maps = self._session.get_inputs(), self._session.get_outputs()
+        (image, *others), maps = self._session.get_inputs(), _maps(self._session.get_outputs())
         shape = [side if isinstance(side, int) else None for side in image.shape]
         self._last = shape[3:] == [3] and shape[1] != 3  # channels last
         self._name, self._sides = image.name, shape[1:3] if self._last else shape[2:]
@@ -125,7 +129,7 @@ class OnnxNetwork:
         if others or len(maps) != 1 or image.type not in _TYPES or not channels_fit:
             found = ", ".join(f"{node.name} {node.type} {node.shape}" for node in (image, *others, *maps))
             raise ValueError(f"model {path} must take one float image (N, 3, H, W) and give one map, it has {found}")
-        self._type = _TYPES[image.type]
+        self._type, self._output = _TYPES[image.type], maps[0].name
         if size is not None and None not in self._sides:
             raise ValueError(f"size: the model {self.path} fixes it, {self._sides[0]} x {self._sides[1]}")
         self.name = self.path.name
@@ -152,11 +156,18 @@ class OnnxNetwork:
         """
         pixels = checked_pixels(photo, "photo")
         height, width = self._size(*pixels.shape[:2])
+        aspect = pixels.shape[1] * height / (pixels.shape[0] * width)
+        if None not in self._sides and not 1 / SQUARE <= aspect <= SQUARE:
+            line = f"{self.name} sees the photo squashed to {width} x {height}: its depth is coarse"
+            warnings.warn(line, stacklevel=2)
         mean, std = (np.array(colours, np.float32) for colours in (self.conventions.mean, self.conventions.std))
-        values = (shrunk(pixels, height, width) - mean) / std
+        values = shrunk(pixels, height, width)
+        values = (
+            np.rint(values * 255) if self._type == np.uint8 else (values - mean) / std
+        )  # integers: normalised inside
         feed = np.ascontiguousarray(values if self._last else values.transpose(2, 0, 1), self._type)[None]
         try:
-            (out,) = self._session.run(None, {self._name: feed})
+            (out,) = self._session.run([self._output], {self._name: feed})
         except Exception as error:  # noqa: BLE001  onnxruntime's errors share no class of their own
             reason = " ".join(str(error).split())[:200]
             raise ValueError(f"the model {self.path} failed on {width} x {height} pixels: {reason}") from None
@@ -174,9 +185,19 @@ class OnnxNetwork:
         """Return height and width of the network's input for a photo."""
         about = self.conventions
         scale = about.size / (min if about.side == "short" else max)(height, width)
+        scale = min(scale, LONGEST * about.size / max(height, width))  # or a panorama would take all the memory
         wanted = (max(round(side * scale / about.multiple), 1) * about.multiple for side in (height, width))
         rows, columns = (fixed or free for fixed, free in zip(self._sides, wanted, strict=True))
         return rows, columns
+
+
+def _maps(outputs: Sequence[Any]) -> list[Any]:
+    """Return the output that is the map: the only one, the one called so, or the only one with two long sides."""
+    if len(outputs) > 1:
+        named = [node for node in outputs if node.name.lower() in _MAPS]
+        wide = [node for node in outputs if sum(not isinstance(side, int) or side > 8 for side in node.shape) >= 2]
+        return named[:1] or wide
+    return list(outputs)
 
 
 def _conventions(

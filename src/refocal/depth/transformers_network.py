@@ -4,6 +4,7 @@ import hashlib
 import os
 import re
 import textwrap
+import warnings
 from pathlib import Path
 from typing import Any, get_args
 
@@ -17,6 +18,9 @@ from refocal.images.image import Pixels, checked_pixels
 
 _SIDE = 768  # what the pipeline sees: its networks work at less, and it gives back maps of this size
 _TIMEOUT = 10  # seconds to wait for the hub
+
+# Names of networks that were tuned to metres, which their configuration does not tell.
+_METRIC = re.compile(r"nyu|kitti|metric|outdoor|indoor", re.IGNORECASE)
 
 
 class TransformersNetwork:
@@ -57,6 +61,9 @@ class TransformersNetwork:
         except Exception as error:  # noqa: BLE001  of many libraries
             raise ValueError(f"model_name {model_name!r} gives no depth: {_reason(error)}") from None
         self._kind = gives or _kind(self._estimate.model.config)
+        if gives is None and self._kind == "disparity" and _METRIC.search(str(model_name)):
+            line = f"{model_name} sounds as if it gave distances, and is taken to give their inverse: --is-depth?"
+            warnings.warn(line, stacklevel=2)
         total = hashlib.sha256(f"{model_name} {self._kind}".encode())
         for key, value in self._estimate.model.state_dict().items():
             total.update(key.encode() + value.detach().cpu().contiguous().numpy().tobytes())

@@ -47,6 +47,7 @@ class Decoded(NamedTuple):
     exif: bytes | None
     xmp: bytes | None
     dpi: tuple[float, float] | None
+    orientation: int
 
 
 class _Stored(NamedTuple):
@@ -74,10 +75,12 @@ def decode(data: bytes, name: str, max_pixels: int) -> Decoded:
     """
     try:
         stored = _decode(data, name, max_pixels)
-        upright = _upright(_clipped(stored.pixels), orientation_of(stored.exif))
+        turn = orientation_of(stored.exif)
+        upright = turned(_clipped(stored.pixels), turn)
         size = upright.shape[1], upright.shape[0]
         pixels, icc = fitting(upright, stored.icc)
-        return Decoded(pixels, icc, written_exif(stored.exif, size), kept_xmp(stored.xmp, size), _sound(stored.dpi))
+        exif, xmp = written_exif(stored.exif, size), kept_xmp(stored.xmp, size)
+        return Decoded(pixels, icc, exif, xmp, _sound(stored.dpi), turn)
     except TooLargeError as error:
         raise ValueError(f"{name} has {error.args[0]} pixels, more than the {max_pixels} allowed") from None
     except NoPictureError:
@@ -108,7 +111,8 @@ def _decode(data: bytes, name: str, max_pixels: int) -> _Stored:
     return _decode_pillow(data, max_pixels)
 
 
-def _upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
+def turned(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Return stored pixels upright, according to an EXIF orientation."""
     transpose, rows, columns = _TURNS.get(orientation, (0, 0, 0))
     if transpose:
         pixels = pixels.swapaxes(0, 1)

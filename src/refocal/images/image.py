@@ -44,6 +44,8 @@ class Image:
         XMP packet, likewise.
     dpi
         Pixels an inch, across and down.
+    orientation
+        EXIF orientation of the stored pixels, 1 to 8: by it they were turned.
     """
 
     pixels: Pixels
@@ -51,6 +53,7 @@ class Image:
     exif: bytes | None = None
     xmp: bytes | None = None
     dpi: tuple[float, float] | None = None
+    orientation: int = 1
 
     @property
     def metadata(self) -> Metadata:

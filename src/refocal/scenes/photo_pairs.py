@@ -1,6 +1,6 @@
 """Photos with their disparity, or with the mask of what stands in front, as scenes without a focal stack.
 
-    FOLDER/image/ID.jpg  disparity/ID.png     8 or 16 bit, 0 = unknown, larger = nearer, each on a scale of its own
+    FOLDER/image/ID.jpg  disparity/ID.png     or what else `read_disparity` reads; 0 = unknown, larger = nearer, each on a scale of its own
     FOLDER/image/ID.jpg  mask/ID.png          white = the thing in front; grey counts from the middle on
 
 Targets of the former are rendered while training. The latter give an order: the thing is nearer than what is behind it.
@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from refocal.depth.files import read_disparity
 from refocal.lightfields.readers import PICTURES
 from refocal.scenes.scene import write_scene
 from refocal.images.image import read_image
 
 IMAGE, DISPARITY, MASK = "image", "disparity", "mask"
+ARRAYS = {".npy", ".npz", ".pfm"}
 EDGE = 1  # percent of the known disparities beyond the ends of the focus range
 LEAST = 0.05  # share of a photo whose disparity must be known
 MASKED = (0.002, 0.98)  # share of a photo that may stand in front
@@ -35,7 +37,8 @@ def list_pairs(folder: Path, other: str = DISPARITY) -> dict[str, tuple[Path, Pa
         if not (folder / part).is_dir():
             raise ValueError(f"{folder} must have the folders {IMAGE} and {other}; {part} is missing")
         files = sorted((folder / part).iterdir())
-        found.append({file.stem: file for file in files if file.suffix.lower() in PICTURES})
+        suffixes = PICTURES if part == IMAGE else PICTURES | ARRAYS
+        found.append({file.stem: file for file in files if file.suffix.lower() in suffixes and file.name[0] != "."})
     images, others = found
     if not images:
         raise ValueError(f"{folder / IMAGE} holds no picture ({', '.join(sorted(PICTURES))})")
@@ -56,7 +59,7 @@ def prepare_pair(image: Path, disparity: Path, root: Path, name: str, *, group: 
         One line: a file that cannot be read, sizes that differ, a disparity that is flat or hardly known.
     """
     photo, values = _read(image, disparity)
-    known = values > 0
+    known = np.isfinite(values) & (values > 0)
     if known.mean() < LEAST:
         raise ValueError(
             f"{disparity}: {known.mean():.0%} of the pixels are known (not 0), at least {LEAST:.0%} are needed"
@@ -116,8 +119,7 @@ def prepare_mask(image: Path, mask: Path, root: Path, name: str, *, group: str, 
 
 def _read(image: Path, other: Path) -> tuple[NDArray[np.uint8], NDArray[Any]]:
     """Return a photo (H, W, 3) and the picture (H, W) that belongs to it; ValueError where their sizes differ."""
-    photo, values = _eight_bit(read_image(image).pixels), read_image(other).pixels
-    values = values[..., 0] if values.ndim == 3 else values
+    photo, values = _eight_bit(read_image(image).pixels), read_disparity(other)
     if values.shape != photo.shape[:2]:
         raise ValueError(
             f"{other} is {values.shape[1]} x {values.shape[0]}, its photo {photo.shape[1]} x {photo.shape[0]}"

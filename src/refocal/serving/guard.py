@@ -4,6 +4,7 @@ One ASGI middleware around all endpoints, those of BentoML included.
 """
 
 import asyncio
+import contextlib
 import hmac
 import json
 import logging
@@ -39,6 +40,8 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+READ_AWAY = 5.0  # s that the body of a refused request is read on
+READ_ON = {401, 413, 415}  # for these
 CLOSED = "default-src 'none'; frame-ancestors 'none'"  # of everything but the page
 
 
@@ -53,7 +56,7 @@ class Guard:
 
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         self.app, self.settings = app, settings
-        self.held = 0
+        self.held = self.batches = 0
         self.depth_model = Path(settings.depth_model).name
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -78,12 +81,16 @@ class Guard:
 
     async def _held(self, exchange: "_Exchange") -> None:
         """Pass a request on within the limits of concurrency and time."""
-        if self.held >= self.settings.concurrency:
-            await exchange.refuse(503, "busy: try again in a second", "concurrency")
+        # Each may put REFOCAL_MAX_BATCH_BYTES into the temporary folder until it has become a job.
+        batch = exchange.scope["method"] == "POST" and exchange.scope["path"] == "/batch"
+        if self.held >= self.settings.concurrency or (batch and self.batches):
+            line = "another batch is being received" if self.held < self.settings.concurrency else "busy"
+            await exchange.refuse(503, f"{line}: try again in a second", "concurrency")
             return
         self.held += 1
+        self.batches += batch
         work = asyncio.ensure_future(self.app(exchange.scope, exchange.receive, exchange.send))
-        work.add_done_callback(self._released)
+        work.add_done_callback(lambda done: self._released(done, batch=batch))
         try:
             # Waiting does not cancel it: its thread runs on, and counts until it ends.
             done, _ = await asyncio.wait({work}, timeout=self.settings.timeout)
@@ -96,8 +103,9 @@ class Guard:
         elif (error := work.exception()) is not None and not exchange.status:
             raise error  # no response was sent yet; otherwise the log has it
 
-    def _released(self, work: "asyncio.Future[None]") -> None:
+    def _released(self, work: "asyncio.Future[None]", *, batch: bool) -> None:
         self.held -= 1
+        self.batches -= batch
         if not work.cancelled():
             work.exception()  # retrieved, or asyncio would warn that it never was
 
@@ -182,6 +190,8 @@ class _Exchange:
         metrics.REFUSED.labels(reason).inc()
         if begun:
             return
+        if status in READ_ON:
+            await self._read_away()
         body = json.dumps({"error": line, "field": None, "request_id": self.name}).encode()
         headers = MutableHeaders({"Content-Type": "application/json", "Content-Length": str(len(body))})
         self._add(headers)
@@ -193,6 +203,18 @@ class _Exchange:
             headers["Connection"] = "close"  # the rest of the body is not read
         await self._send({"type": "http.response.start", "status": status, "headers": headers.raw})
         await self._send({"type": "http.response.body", "body": body})
+
+    async def _read_away(self) -> None:
+        """Read the rest of the body, for a while: clients that are still sending would see a broken pipe, no answer."""
+        if "100-continue" in Headers(scope=self.scope).get("expect", "").lower():
+            return  # they have not begun
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(READ_AWAY):
+                while True:
+                    message = await self._receive()
+                    self.got += len(message.get("body", b""))
+                    if message["type"] != "http.request" or not message.get("more_body"):
+                        return
 
     def write_log(self) -> None:
         entry: MutableMapping[str, Any] = {

@@ -58,14 +58,14 @@ class Refocal:
                 require_gpu=SETTINGS.require_gpu,
             )
             network = depth_network(SETTINGS)
-        except ValueError as error:
+            self.jobs = Jobs(SETTINGS.dir / "jobs", limit=SETTINGS.jobs, max_age=SETTINGS.job_days * 86400)
+        except (ValueError, OSError) as error:
             sys.exit(f"refocal: {error}")
         cache = Cache(SETTINGS.dir / "cache", SETTINGS.cache_bytes)
         self.pipeline = RequestPipeline(
             refocuser, cache, max_pixels=SETTINGS.max_pixels, at_once=SETTINGS.at_once, network=network
         )
         self.pipeline.warm_up()  # ready means that the model has run once
-        self.jobs = Jobs(SETTINGS.dir / "jobs", limit=SETTINGS.jobs, max_age=SETTINGS.job_days * 86400)
         APP.state.pipeline, APP.state.jobs = self.pipeline, self.jobs
         self.stop = threading.Event()
         self.batch_thread = threading.Thread(
@@ -82,6 +82,10 @@ class Refocal:
             raise
         metrics.PHOTOS.labels("done").inc()
         return answer.suffix, answer.data, {"focus": answer.focus}
+
+    def __is_ready__(self) -> bool:
+        """Tell /readyz whether batches are being done: without their thread they would wait for ever."""
+        return self.batch_thread.is_alive()
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]  # BentoML has no types for it
     def finish(self) -> None:

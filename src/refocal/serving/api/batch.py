@@ -1,7 +1,7 @@
 """Endpoints for many photos: POST /batch returns the id of a job; GET and DELETE follow it."""
 
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, BinaryIO
 
 from fastapi import APIRouter, File, Form, Request, UploadFile
 from fastapi.responses import FileResponse
@@ -15,8 +15,8 @@ from refocal.serving.api.schemas import (
     Metadata,
     Point,
     Quality,
-    bytes_of,
     error_responses,
+    file_of,
     files,
 )
 from refocal.serving.errors import RequestError
@@ -29,7 +29,7 @@ from refocal.serving.settings import Settings
 router = APIRouter(tags=["many photos"])
 
 
-@router.post("/batch", status_code=202, responses=error_responses(409, 429), summary="Refocus many photos")
+@router.post("/batch", status_code=202, responses=error_responses(409, 429, 507), summary="Refocus many photos")
 def batch(
     request: Request,
     photos: Annotated[list[UploadFile] | None, File(description="Photos")] = None,
@@ -46,7 +46,7 @@ def batch(
     options = options_from_fields(focus, x, y, aperture, format, quality, metadata)
     if options.at is not None and not pipeline_of(request).refocuser.finds_depth:
         raise RequestError(409, "the model in use finds no disparity: give a focus", "x")
-    zipped, limit = bytes_of(archive), _settings(request).max_photos
+    zipped, limit = file_of(archive), _settings(request).max_photos
     if not photos and zipped is None:
         raise RequestError(422, "photos, or an archive of photos, must be sent", "photos")
     if len(photos or []) > limit:
@@ -59,6 +59,8 @@ def batch(
         ) from None
     except ValueError as error:
         raise RequestError(400, str(error), "archive") from None
+    except OSError as error:
+        raise RequestError(507, f"the batch cannot be kept: {error.strerror or error}; try again later") from None
     return _job(_jobs(request), job)
 
 
@@ -91,7 +93,7 @@ def result(request: Request, job: JobId) -> FileResponse:
     return FileResponse(path, media_type=FILMS["zip"], filename=f"refocal-{job[:8]}.zip")
 
 
-def _sent(photos: list[UploadFile], zipped: bytes | None, settings: Settings) -> Iterator[tuple[str, bytes]]:
+def _sent(photos: list[UploadFile], zipped: BinaryIO | None, settings: Settings) -> Iterator[tuple[str, bytes]]:
     for upload in photos:
         yield upload.filename or "photo", upload.file.read()
     if zipped is not None:

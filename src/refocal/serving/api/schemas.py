@@ -1,12 +1,14 @@
 """Fields of requests and responses with their ranges: OpenAPI shows them, FastAPI checks them."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, BinaryIO, Literal
 
 from fastapi import File, Form, Path, UploadFile
 from pydantic import BaseModel, Field
 
-PhotoFile = Annotated[UploadFile, File(description="JPEG, PNG, WebP, TIFF or HEIC")]
-MapFile = Annotated[UploadFile | None, File(description="Its disparity: grey PNG or TIFF, larger = nearer")]
+PhotoFile = Annotated[UploadFile, File(description="JPEG, PNG, WebP, TIFF, HEIC or AVIF")]
+MapFile = Annotated[
+    UploadFile | None, File(description="Its disparity, larger = nearer: grey PNG or TIFF, NPY, NPZ or PFM")
+]
 Share = Form(
     ge=0,
     le=1,
@@ -48,7 +50,7 @@ class Job(BaseModel):
     """A batch and its progress."""
 
     job: str = Field(description="Its id", examples=["0123456789abcdef0123456789abcdef"])
-    state: Literal["queued", "running", "done", "cancelled"] = Field(examples=["running"])
+    state: Literal["queued", "running", "done", "cancelled", "failed"] = Field(examples=["running"])
     total: int = Field(description="Photos", examples=[12])
     done: int = Field(0, description="Photos done, failed ones too", examples=[5])
     failed: int = Field(0, examples=[1])
@@ -69,6 +71,11 @@ def files(media: dict[str, str], *statuses: int) -> dict[int | str, dict[str, An
     """Return the file responses for OpenAPI."""
     content = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in media.values()}
     return {200: {"content": content, "description": "The file"}, **error_responses(*statuses)}
+
+
+def file_of(upload: UploadFile | None) -> BinaryIO | None:
+    """Return the upload as it lies, in memory or on the disk; browsers send an empty file for none."""
+    return None if upload is None or (not upload.filename and not upload.size) else upload.file
 
 
 def bytes_of(upload: UploadFile | None) -> bytes | None:

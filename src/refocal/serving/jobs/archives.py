@@ -1,22 +1,25 @@
 """Photos from an uploaded ZIP archive, without writing anything to disk."""
 
-import io
+import re
 import stat
+import unicodedata
 import zipfile
 from collections.abc import Iterator
 from pathlib import PurePosixPath
+from typing import BinaryIO
 
 RATIO = 100  # of unpacked to packed size: photos hardly shrink, zip bombs do
 CHUNK = 1 << 20
-IGNORED = ("__MACOSX/", ".DS_Store", "Thumbs.db")  # files that operating systems add
+IGNORED = ("__MACOSX/", "._", ".DS_Store", "Thumbs.db", "desktop.ini")  # what operating systems add
 
 
-def photos_of(archive: bytes, *, max_files: int, max_bytes: int) -> Iterator[tuple[str, bytes]]:
+def photos_of(archive: BinaryIO, *, max_files: int, max_bytes: int) -> Iterator[tuple[str, bytes]]:
     """Yield name and content of each file of a ZIP archive; nothing is written to disk.
 
     Parameters
     ----------
-    archive : bytes
+    archive : binary file
+        Seekable; read as it lies on the disk, an entry at a time.
     max_files : int
         Maximum number of files.
     max_bytes : int
@@ -26,10 +29,10 @@ def photos_of(archive: bytes, *, max_files: int, max_bytes: int) -> Iterator[tup
     ------
     ValueError
         One line: no ZIP archive, damaged, encrypted, too many or too large, packed too densely, a name that leads
-        elsewhere, a link, an archive in the archive.
+        elsewhere, a link, an archive in the archive. Other names are as they are: nothing is ever written under them.
     """
     try:
-        with zipfile.ZipFile(io.BytesIO(archive)) as opened:
+        with zipfile.ZipFile(archive) as opened:
             entries = _entries(opened, max_files)
             left = max_bytes
             for entry in entries:
@@ -58,12 +61,18 @@ def _entries(opened: zipfile.ZipFile, max_files: int) -> list[zipfile.ZipInfo]:
 
 
 def _ignored(entry: zipfile.ZipInfo) -> bool:
-    return entry.is_dir() or entry.filename.startswith(IGNORED[0]) or entry.filename.endswith(IGNORED[1:])
+    parts = _path(entry).parts
+    return entry.is_dir() or not parts or IGNORED[0].strip("/") in parts or parts[-1].startswith(IGNORED[1:])
+
+
+def _path(entry: zipfile.ZipInfo) -> PurePosixPath:
+    return PurePosixPath(entry.filename.replace("\\", "/"))  # some tools of Windows write the latter
 
 
 def _check(entry: zipfile.ZipInfo) -> None:
-    name, path = entry.filename, PurePosixPath(entry.filename)
-    if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name or not name.isprintable():
+    name, path = entry.filename, _path(entry)
+    drive = re.match(r"[A-Za-z]:[\\/]", name)
+    if path.is_absolute() or ".." in path.parts or drive or any(unicodedata.category(char) == "Cc" for char in name):
         raise ValueError(f"archive holds a name that leads elsewhere: {name!r}")
     mode = entry.external_attr >> 16
     if mode and not (stat.S_ISREG(mode) or stat.S_IFMT(mode) == 0):

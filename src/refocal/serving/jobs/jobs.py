@@ -1,59 +1,41 @@
-"""Batches of photos as files: they survive the server, and any worker goes on with them.
+"""Batches of photos as jobs on disk: they survive the server, and any worker goes on with them; see `job_folder`."""
 
-    jobs/ID/
-      job.json            time of creation, settings, names of the photos
-      in/0000 …           the photos as uploaded
-      out/0000.json …     outcome of each: a name in the result, or an error; beside it 0000.bin, the image
-      cancelled           exists once the job was cancelled
-      result.zip          the images and manifest.json, once all are done
-      lease               locked by the worker that processes the job; the kernel releases it when that dies
-
-Every file is written beside its place and renamed: a file that exists is complete, and nothing is done twice.
-"""
-
-import fcntl
 import json
-import os
+import math
 import re
 import secrets
 import shutil
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from refocal.serving.jobs.results import pack, read
+from refocal.serving.jobs.files import check_locks, flush_folder, is_full, write
+from refocal.serving.jobs.job_folder import (
+    ENDED,
+    State,
+    Status,
+    is_leased,
+    lease,
+    modified,
+    read_job,
+    read_outcome,
+    read_upload,
+)
+from refocal.serving.jobs.results import pack
 from refocal.serving.logs import LOG
 
-State = Literal["queued", "running", "done", "cancelled"]
 Made = tuple[str, bytes, Mapping[str, Any]]  # suffix, picture, what to report of it
 Refocus = Callable[[bytes, Mapping[str, Any]], Made]
 IDLE = 0.5  # s between looks for work
+LATEST = 30.0  # s between tries while the disk is full, at most
+TOLD_EVERY = 60.0  # s between lines about it
 ID = re.compile(r"[0-9a-f]{32}")
 
 
 class TooManyJobsError(Exception):
     """The limit of jobs is reached."""
-
-
-@dataclass(frozen=True)
-class Status:
-    """Progress of a job: photos in total, done, and failed among those; creation and end in seconds since 1970."""
-
-    job: str
-    state: State
-    total: int
-    done: int
-    failed: int
-    created: float
-    finished: float | None
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the status as a JSON object."""
-        return asdict(self)
 
 
 class Jobs:
@@ -73,6 +55,7 @@ class Jobs:
         self.folder, self.limit, self.max_age = folder, limit, max_age
         self.wake = threading.Event()
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        check_locks(folder)
 
     def create(self, photos: Iterable[tuple[str, bytes]], settings: Mapping[str, Any]) -> str:
         """Write a job and return its id.
@@ -83,6 +66,8 @@ class Jobs:
             There are `limit` jobs already.
         ValueError
             Raised by `photos` while it is read; nothing is left behind.
+        OSError
+            The disk is full, or fails; nothing is left behind.
         """
         self.clean()
         if sum(1 for _ in self._all()) >= self.limit:
@@ -94,11 +79,12 @@ class Jobs:
             (beside / "out").mkdir()
             names = []
             for number, (name, data) in enumerate(photos):
-                (beside / "in" / f"{number:04d}").write_bytes(data)
+                write(beside / "in" / f"{number:04d}", data)
                 names.append(name)
             content = {"created": time.time(), "settings": dict(settings), "names": names}
-            (beside / "job.json").write_text(json.dumps(content))
+            write(beside / "job.json", json.dumps(content).encode())
             beside.rename(self.folder / job)
+            flush_folder(self.folder)
         finally:
             shutil.rmtree(beside, ignore_errors=True)
         self.wake.set()
@@ -107,16 +93,20 @@ class Jobs:
     def status(self, job: str) -> Status:
         """Return the progress of a job; KeyError where there is none."""
         path = self._path(job)
-        content = read(path / "job.json")
+        try:
+            names, created, _ = read_job(path)
+        except ValueError:
+            when = modified(path / "job.json")
+            return Status(job, "failed", 0, 0, 0, when, when)
         # Not *.json, which includes .0000.json: an outcome that is being written.
-        ends = [read(entry) for entry in sorted((path / "out").glob("[0-9]*.json"))]
-        result, cancelled = path / "result.zip", path / "cancelled"
-        finished = next((_time(mark) for mark in (result, cancelled) if mark.exists()), None)
-        state: State = "running" if ends or _is_leased(path) else "queued"
+        ends = [end for entry in sorted((path / "out").glob("[0-9]*.json")) if (end := read_outcome(entry)) is not None]
+        finished = next((modified(path / mark) for mark in ENDED if (path / mark).exists()), None)
+        state: State = "running" if ends or is_leased(path) else "queued"
         if finished is not None:
-            state = "done" if result.exists() else "cancelled"
+            marks: tuple[State, ...] = ("done", "cancelled", "failed")
+            state = next(mark for mark, file in zip(marks, ENDED, strict=True) if (path / file).exists())
         failed = sum("error" in end for end in ends)
-        return Status(job, state, len(content["names"]), len(ends), failed, content["created"], finished)
+        return Status(job, state, len(names), len(ends), failed, created, finished)
 
     def cancel(self, job: str) -> Status:
         """Stop a job after the photo in progress; a finished job stays finished."""
@@ -138,92 +128,84 @@ class Jobs:
         """Remove what is older than `max_age`, and incomplete jobs of killed servers."""
         oldest = time.time() - self.max_age
         for entry in self.folder.iterdir():
-            if _time(entry) < oldest and not _is_leased(entry):
+            if modified(entry) < oldest and not is_leased(entry):
                 shutil.rmtree(entry, ignore_errors=True)
 
     def work(self, refocus: Refocus, stop: threading.Event, report: Callable[[int], None] = lambda _: None) -> None:
         """Process jobs until `stop` is set, and report how many wait: the loop of a worker's thread."""
+        pause, told = IDLE, -math.inf
         while not stop.is_set():
             self.wake.clear()
-            report(self.waiting())
-            for path in list(self._open()):
+            waits = False
+            for path in self._waiting(report):
                 try:
-                    with _lease(path) as mine:
-                        if mine:
-                            self._do(path, refocus, stop)
-                except OSError:  # removed meanwhile, or the disk is full: the next round tries again
-                    LOG.exception("job", extra={"entry": {"job": path.name}})
+                    self._take(path, refocus, stop)
+                except Exception:  # noqa: BLE001  a full disk, most likely: nothing of a job may end this thread
+                    waits = True
+                    if time.monotonic() - told > TOLD_EVERY:
+                        LOG.exception("a batch waits", extra={"entry": {"job": path.name}})
+                        told = time.monotonic()
                 if stop.is_set():
                     return
-            self.wake.wait(IDLE)
+            pause = min(2 * pause, LATEST) if waits else IDLE
+            (stop if waits else self.wake).wait(pause)
+
+    def _waiting(self, report: Callable[[int], None]) -> list[Path]:
+        """Return the jobs to be done, the oldest first, and report how many they are; none while the disk fails."""
+        try:
+            paths = list(self._open())
+        except OSError:
+            LOG.exception("the folder of batches cannot be read")
+            paths = []
+        report(len(paths))
+        return paths
+
+    def _take(self, path: Path, refocus: Refocus, stop: threading.Event) -> None:
+        """Do a job, unless another worker has it; one that cannot be read is marked as failed."""
+        try:
+            with lease(path) as mine:
+                if mine:
+                    self._do(path, refocus, stop)
+        except FileNotFoundError:  # removed meanwhile
+            if (path / "job.json").exists():
+                raise
+        except ValueError as error:
+            LOG.exception("job", extra={"entry": {"job": path.name}})
+            write(path / "failed", str(error).encode())
 
     def _do(self, path: Path, refocus: Refocus, stop: threading.Event) -> None:
-        content = read(path / "job.json")
-        for number in range(len(content["names"])):
+        names, _, settings = read_job(path)
+        for number in range(len(names)):
             if stop.is_set() or (path / "cancelled").exists():
                 return
             end = path / "out" / f"{number:04d}.json"
-            if end.exists():
+            if read_outcome(end) is not None:
                 continue
-            start, outcome = time.perf_counter(), {}
+            start, data = time.perf_counter(), None
             try:
-                suffix, data, about = refocus((path / "in" / f"{number:04d}").read_bytes(), content["settings"])
-                _write(end.with_suffix(".bin"), data)
-                outcome = {"suffix": suffix, **about}
-            except Exception as error:  # noqa: BLE001  one bad photo must not fail the others
+                suffix, data, about = refocus(read_upload(path, number), settings)
+                outcome: dict[str, Any] = {"suffix": suffix, **about}
+            except Exception as error:  # one bad photo must not fail the others
+                if is_full(error):
+                    raise
                 outcome = {"error": " ".join(str(error).split()) or type(error).__name__}
+            if data is not None:
+                write(end.with_suffix(".bin"), data)
             outcome["milliseconds"] = round((time.perf_counter() - start) * 1000, 1)
-            _write(end, json.dumps(outcome).encode())
+            write(end, json.dumps(outcome).encode())
         if not (path / "cancelled").exists():
-            pack(path, content["names"])
+            pack(path, names)
             shutil.rmtree(path / "in", ignore_errors=True)
 
     def _all(self) -> Iterator[Path]:
         return (entry for entry in self.folder.iterdir() if ID.fullmatch(entry.name))
 
     def _open(self) -> Iterator[Path]:
-        ended = ("result.zip", "cancelled")
-        paths = (path for path in self._all() if not any((path / mark).exists() for mark in ended))
-        return iter(sorted(paths, key=_time))
+        paths = (path for path in self._all() if not any((path / mark).exists() for mark in ENDED))
+        return iter(sorted(paths, key=modified))
 
     def _path(self, job: str) -> Path:
         path = self.folder / job
-        if not ID.fullmatch(job) or not (path / "job.json").is_file():
+        if not ID.fullmatch(job) or not path.is_dir():
             raise KeyError(job)
         return path
-
-
-@contextmanager
-def _lease(path: Path) -> Iterator[bool]:
-    """Lock a job for this worker; False where another worker has it."""
-    with (path / "lease").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        yield True
-
-
-def _is_leased(path: Path) -> bool:
-    try:
-        with (path / "lease").open() as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        pass
-    return False
-
-
-def _write(path: Path, data: bytes) -> None:
-    beside = path.with_name(f".{path.name}")
-    beside.write_bytes(data)
-    beside.replace(path)
-
-
-def _time(path: Path) -> float:
-    try:
-        return os.stat(path).st_mtime  # noqa: PTH116  as Path.stat
-    except FileNotFoundError:
-        return 0.0

@@ -4,24 +4,29 @@ import json
 import re
 import zipfile
 from pathlib import Path, PurePosixPath
-from typing import Any
+
+from refocal.serving.jobs.files import flush, flush_folder, read
 
 
 def pack(path: Path, names: list[str]) -> None:
     """Write result.zip: the images under unique names, and a manifest of the outcomes."""
     manifest, taken = [], {"manifest.json"}
     beside = path / ".result.zip"
-    with zipfile.ZipFile(beside, "w", zipfile.ZIP_STORED) as archive:  # pictures do not shrink
-        for number, name in enumerate(names):
-            end = path / "out" / f"{number:04d}.json"
-            outcome = read(end)
-            suffix = outcome.pop("suffix", None)
-            if suffix is not None:
-                outcome["output"] = _free(PurePosixPath(name).stem or "photo", suffix, taken)
-                archive.write(end.with_suffix(".bin"), outcome["output"])
-            manifest.append({"name": name, **outcome})
-        archive.writestr("manifest.json", json.dumps({"photos": manifest}, indent=2))
+    with beside.open("wb") as file:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:  # pictures do not shrink
+            for number, name in enumerate(names):
+                end = path / "out" / f"{number:04d}.json"
+                outcome = read(end)
+                suffix = outcome.pop("suffix", None)
+                if suffix is not None:
+                    stem = PurePosixPath(name.replace("\\", "/")).stem
+                    outcome["output"] = _free(stem or "photo", str(suffix), taken)
+                    archive.write(end.with_suffix(".bin"), outcome["output"])
+                manifest.append({"name": name, **outcome})
+            archive.writestr("manifest.json", json.dumps({"photos": manifest}, indent=2))
+        flush(file.fileno())
     beside.rename(path / "result.zip")
+    flush_folder(path)
     for picture in (path / "out").glob("*.bin"):
         picture.unlink()
 
@@ -34,9 +39,3 @@ def _free(stem: str, suffix: str, taken: set[str]) -> str:
         name = f"{stem}-{number}.{suffix}"
     taken.add(name.lower())
     return name
-
-
-def read(path: Path) -> dict[str, Any]:
-    """Return the content of a JSON file."""
-    content: dict[str, Any] = json.loads(path.read_text())
-    return content

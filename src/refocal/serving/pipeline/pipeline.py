@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refocal.depth.disparity import focus_at, to_focus
-from refocal.depth.files import depth_inside
 from refocal.depth.networks import DepthNetwork
+from refocal.depth.portrait import depth_inside
 from refocal.depth.upsampling import enlarge
-from refocal.images.colormap import turbo
+from refocal.images.colour import turbo
 from refocal.images.encoding import encode
 from refocal.images.image import Image, reduced
 from refocal.images.metadata import Metadata
@@ -139,7 +139,7 @@ class RequestPipeline:
                 raise RequestError(
                     409, "the model in use finds no disparity: give a focus, or serve a model of the kind lens"
                 )
-            disparity_map = None if given is None else read_disparity_map(given, self.max_pixels)
+            disparity_map = None if given is None else read_disparity_map(given, self.max_pixels, image)
         with _timed(timings, "analyse"):
             disparity, source = self._disparity(data, image, disparity_map)
         pixels = image.pixels.shape[0] * image.pixels.shape[1]
