@@ -31,6 +31,7 @@ $(READY): requirements.lock pyproject.toml
 	@touch $@
 
 $(PULLED): $(READY) data.dvc $(wildcard models/pretrained/*.dvc)
+	@test -e .git || dvc config --local core.no_scm true  # an archive of the repository, without its history
 	dvc pull --quiet data.dvc $(wildcard models/pretrained/*.dvc)
 	@mkdir -p $(@D) && touch $@
 

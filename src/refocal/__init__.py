@@ -7,6 +7,8 @@ photo; exported to ONNX it is used through `Refocuser`. Importing this package i
 loaded when it is first touched.
 """
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import lazy_loader
@@ -42,4 +44,19 @@ def __getattr__(name: str) -> object:
         raise ImportError(line, name=error.name) from None
 
 
+def _place_for_compiled_code() -> None:
+    """Let numba keep what it compiles in the temporary folder where neither the package nor the home can be written.
+
+    It would refuse to start: a package that root installed, run by a user without a home, as in many containers.
+    """
+    home = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))  # noqa: PTH111  raises without a home
+    there = next((folder for folder in (home, *home.parents) if folder.exists()), home)
+    if "NUMBA_CACHE_DIR" in os.environ or any(os.access(place, os.W_OK) for place in (Path(__file__).parent, there)):
+        return
+    import tempfile
+
+    os.environ["NUMBA_CACHE_DIR"] = str(Path(tempfile.gettempdir()) / f"refocal-numba-{os.getuid()}")
+
+
+_place_for_compiled_code()
 __version__ = "0.1.0"

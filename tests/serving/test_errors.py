@@ -1,5 +1,6 @@
 """What the service refuses: a status, one line, the field; as JSON and nothing else."""
 
+import errno
 import io
 from collections.abc import Callable
 from typing import Any
@@ -31,7 +32,8 @@ BAD: list[tuple[str, dict[str, Any], dict[str, Any], int, str | None]] = [
     ("/refocus", {"photo": b"GIF89a" + b"\0" * 50}, {"focus": "0"}, 415, "photo"),
     ("/refocus", {"photo": b"<svg xmlns='http://www.w3.org/2000/svg'/>"}, {"focus": "0"}, 415, "photo"),
     ("/refocus", {"photo": PNG[:200]}, {"focus": "0"}, 400, "photo"),
-    ("/refocus", {"photo": PNG, "disparity": b"\x93NUMPY\x01\0"}, {"focus": "0"}, 415, "disparity"),
+    ("/refocus", {"photo": PNG, "disparity": b"\x93NUMPY\x01\0"}, {"focus": "0"}, 400, "disparity"),
+    ("/refocus", {"photo": PNG, "disparity": b"\x76\x2f\x31\x01"}, {"focus": "0"}, 415, "disparity"),
     ("/refocus", {"photo": PNG, "disparity": PNG}, {"focus": "0"}, 400, "disparity"),
     ("/refocus", {"photo": PNG, "disparity": PNG[:200]}, {"focus": "0"}, 400, "disparity"),
     ("/sweep", {"photo": PNG}, {"levels": "1"}, 422, "levels"),
@@ -119,3 +121,53 @@ def test_a_failure_of_ours_is_a_line_and_an_id_and_no_traceback(
     assert answer.status_code == 500
     assert "secret" not in answer.text
     assert answer.json()["request_id"]
+
+
+def part(name: str, content: bytes, filename: str | None = None) -> bytes:
+    given = "" if filename is None else f'; filename="{filename}"'
+    return f'--x\r\nContent-Disposition: form-data; name="{name}"{given}\r\n\r\n'.encode() + content + b"\r\n"
+
+
+@pytest.mark.parametrize("photo", [PNG, PNG + bytes(2 << 20)])
+def test_a_file_without_a_name_is_told_so_and_none_of_it_repeated(client: TestClient, photo: bytes) -> None:
+    body = part("focus", b"0") + part("photo", photo) + b"--x--\r\n"
+    answer = client.post("/refocus", content=body, headers={"Content-Type": "multipart/form-data; boundary=x"})
+    told = answer.json()["error"]
+    assert answer.status_code in {400, 422}
+    assert "file name" in told
+    assert "PNG" not in told
+    assert "IHDR" not in told
+
+
+def test_a_camera_s_raw_file_is_named(client: TestClient) -> None:
+    buffer = io.BytesIO()
+    with tifffile.TiffWriter(buffer) as writer:
+        writer.write(photo_of(), photometric="rgb", subfiletype=1, subifds=1)
+        writer.write(np.zeros((64, 64), np.uint16), photometric=32803, subfiletype=0)
+    answer = client.post("/refocus", files={"photo": ("a.nef", buffer.getvalue())}, data={"focus": "0"})
+    assert answer.status_code == 415
+    assert "raw file: develop it first" in answer.json()["error"]
+
+
+def full(*_: object, **__: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_full_disk_is_507_and_to_be_tried_again(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("refocal.serving.jobs.jobs.write", full)
+    answer = client.post("/batch", files={"photos": ("a.png", PNG)}, data={"focus": "0"})
+    assert (answer.status_code, answer.headers["retry-after"]) == (507, "30")
+    assert "No space left on device" in answer.json()["error"]
+    monkeypatch.setattr("refocal.serving.api.online.pipeline_of", full)
+    answer = client.post("/refocus", files={"photo": ("a.png", PNG)}, data={"focus": "0"})
+    assert (answer.status_code, answer.headers["retry-after"]) == (507, "30")
+
+
+def test_maps_come_as_arrays_too(client: TestClient) -> None:
+    values = np.zeros(photo_of().shape[:2], np.float32)
+    values[:, :20] = 1
+    buffer = io.BytesIO()
+    np.savez(buffer, depth=values)
+    files = {"photo": ("p.png", PNG), "disparity": ("d.npz", buffer.getvalue())}
+    answer = client.post("/refocus", files=files, data={"x": "0.05", "y": "0.5"})
+    assert float(answer.headers["x-refocal-focus"]) == 1

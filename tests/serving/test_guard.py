@@ -29,7 +29,12 @@ def test_a_body_that_is_declared_too_long_is_refused_before_it_is_read(serve: Ca
     assert answer.headers["connection"] == "close"
 
 
-def test_a_body_of_unknown_length_is_read_up_to_the_cap_and_no_further(tmp_path: Path, lens_model: Path) -> None:
+@pytest.mark.parametrize("seconds", [0, 60])
+def test_a_body_of_unknown_length_is_refused_at_the_cap_and_then_read_away_for_a_while(
+    tmp_path: Path, lens_model: Path, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    """Or a client that is still sending would see a broken pipe, and no answer."""
+    monkeypatch.setattr("refocal.serving.guard.READ_AWAY", seconds)
     app, settings = worker(tmp_path, lens_model, max_bytes=1 << 20)
     read = 0
 
@@ -37,7 +42,7 @@ def test_a_body_of_unknown_length_is_read_up_to_the_cap_and_no_further(tmp_path:
         nonlocal read
         head = b'--x\r\nContent-Disposition: form-data; name="photo"; filename="p"\r\n\r\n' if not read else b""
         read += 1 << 16
-        return {"type": "http.request", "body": head + b"x" * (1 << 16), "more_body": read < 300 << 20}
+        return {"type": "http.request", "body": head + b"x" * (1 << 16), "more_body": read < 20 << 20}
 
     sent: list[Any] = []
 
@@ -49,7 +54,7 @@ def test_a_body_of_unknown_length_is_read_up_to_the_cap_and_no_further(tmp_path:
     scope |= {"scheme": "http", "server": ("x", 80), "client": ("y", 1), "root_path": ""}
     asyncio.run(Guard(app, settings)(scope, receive, send))
     assert sent[0]["status"] == 413
-    assert read <= (1 << 20) + (1 << 17)
+    assert read <= (1 << 20) + (1 << 17) if seconds == 0 else read == 20 << 20
     assert json.loads(sent[1]["body"])["error"]
     assert len(sent) == 2
 
@@ -192,3 +197,37 @@ def test_a_line_of_the_log_is_json_with_the_traceback_inside() -> None:
     told = json.loads(line)
     assert (told["event"], told["level"], told["request_id"]) == ("failed so", "error", "7")
     assert "RuntimeError" in told["traceback"]
+
+
+def test_one_batch_is_received_at_a_time(tmp_path: Path, lens_model: Path) -> None:
+    """Each may fill the temporary folder up to its limit."""
+    app, settings = worker(tmp_path, lens_model)
+    guard, first = Guard(app, settings), asyncio.Event()
+
+    async def exchange(path: str) -> int:
+        async def receive() -> dict[str, Any]:
+            await first.wait()
+            return {"type": "http.disconnect"}
+
+        sent: list[Any] = []
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        scope = {"type": "http", "method": "POST", "path": path, "raw_path": path.encode(), "query_string": b""}
+        scope |= {"headers": [(b"content-type", b"multipart/form-data; boundary=x")], "http_version": "1.1"}
+        scope |= {"scheme": "http", "server": ("x", 80), "client": ("y", 1), "root_path": ""}
+        await guard(scope, receive, send)
+        return int(sent[0]["status"]) if sent else 0
+
+    async def both() -> tuple[int, int]:
+        waits = asyncio.ensure_future(exchange("/batch"))
+        await asyncio.sleep(0)
+        second = await exchange("/batch")
+        held = guard.batches
+        first.set()
+        await waits
+        return second, held
+
+    assert asyncio.run(both()) == (503, 1)
+    assert guard.batches == 0

@@ -1,8 +1,10 @@
 """The command line `refocal …`. Commands import what they need when they run, so that `--help` is quick."""
 
+import io
 import sys
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -54,8 +56,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0, or 2 after one line on stderr, 130 when interrupted."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     name = " ".join(["refocal", *[word for word in arguments[:1] if not word.startswith("-")]])
+    for stream in (sys.stdout, sys.stderr):  # a file's name may be no text: it is printed as its bytes are
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="surrogateescape")
     with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_, **__: print(f"{name}: warning: {message}", file=sys.stderr)
+        warnings.showwarning = lambda message, _, file, *__, **___: _show_warning(name, message, file)
         try:
             return int(app(arguments, prog_name="refocal", standalone_mode=False) or 0)
         except _ClickError as error:
@@ -73,6 +78,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except (KeyboardInterrupt, typer.Abort):
             _fail(name, "interrupted")
             return 130
+
+
+def _show_warning(name: str, message: Warning | str, file: str) -> None:
+    """Print a warning in one line; those of libraries are for developers."""
+    if not {"PIL", "tifffile", "pillow_heif", "imagecodecs"} & set(Path(file).parts):
+        print(f"{name}: warning: {message}", file=sys.stderr)
 
 
 def _fail(name: str, message: str) -> int:

@@ -1,5 +1,6 @@
 """`refocal living`: write a photo as one HTML file that refocuses where it is clicked."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -85,7 +86,7 @@ def living(
         disparity_range=None if given is None else (-1, 1),
         aperture=aperture,
         levels=levels,
-        title=title or source.stem,
+        title=title or os.fsencode(source.stem).decode(errors="replace"),
     )
     with written_beside(output) as beside:
         beside.write_text(text, encoding="utf-8")

@@ -6,6 +6,7 @@ import os
 import re
 import warnings
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,13 @@ def read_disparity(
         raise
 
 
-def laid_over(values: NDArray[Any], size: tuple[int, int], orientation: int, name: str) -> NDArray[Any]:
+def laid_over(
+    values: NDArray[Any],
+    size: tuple[int, int],
+    orientation: int,
+    name: str,
+    say: Callable[[str], object] = warnings.warn,
+) -> NDArray[Any]:
     """Return a map as it lies over an upright photo; one of a photo that was not turned is turned as the photo was.
 
     Parameters
@@ -99,27 +106,21 @@ def laid_over(values: NDArray[Any], size: tuple[int, int], orientation: int, nam
     orientation
         EXIF orientation by which the photo was turned.
     name
-        What the map is called in warnings.
-
-    Warns
-    -----
-    UserWarning
-        That it is turned, that it may want turning, or that its shape is not the photo's.
+        What the map is called.
+    say
+        Takes a line: that it is turned, that it may want turning, or that its shape is not the photo's.
     """
     fits, fits_stored = (_apart(values.shape, sides) <= ASPECT for sides in (size, size[::-1]))
     if orientation >= 5 and fits_stored and not fits:
-        warnings.warn(f"{name} is of the photo before it was turned (EXIF orientation); it is turned too", stacklevel=3)
+        say(f"{name} is of the photo before it was turned (EXIF orientation); it is turned too")
         return turned(values, orientation)
     if not fits:
         (height, width), (rows, columns) = size, values.shape
         sizes = f"{columns} x {rows}, the photo {width} x {height}"
-        warnings.warn(f"{name} is {sizes}: it is stretched, and may belong to another picture", stacklevel=3)
+        say(f"{name} is {sizes}: it is stretched, and may belong to another picture")
     elif orientation > 1 and (orientation < 5 or fits_stored):
-        warnings.warn(
-            f"the photo was turned (EXIF orientation {orientation}); {name} is taken as it lies: turn it if its tool "
-            "did not",
-            stacklevel=3,
-        )
+        taken = f"{name} is taken as it lies: turn it if its tool did not"
+        say(f"the photo was turned (EXIF orientation {orientation}); {taken}")
     return values
 
 

@@ -1,9 +1,9 @@
 """Pixels to image files: JPEG, PNG and WebP by Pillow, 16-bit PNG by imagecodecs, TIFF by tifffile."""
 
-import contextlib
 import io
 import struct
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -128,8 +128,6 @@ def _encode_tiff(pixels: NDArray[Any], icc: bytes | None, metadata: Metadata) ->
     extra: list[tuple[Any, ...]] = [
         (tag, "s", 0, str(tags[tag]), True) for tag in PHOTO_TAGS if tag in tags and tag not in {270, 305}
     ]
-    directories = [number for number in (EXIF_IFD, GPS_IFD) if tags.get_ifd(number)]
-    extra += [(number, "I", 1, 0, True) for number in directories]  # where they lie is filled in below
     if xmp:
         extra.append((XMP_TAG, "B", len(xmp), xmp, True))
     buffer = io.BytesIO()
@@ -149,23 +147,32 @@ def _encode_tiff(pixels: NDArray[Any], icc: bytes | None, metadata: Metadata) ->
         iccprofile=icc,
         extratags=extra,
     )
-    data = bytearray(buffer.getvalue())
-    for number in directories:
-        with contextlib.suppress(Exception):  # what Pillow cannot write: the photo is worth more
-            _append_directory(data, number, dict(tags.get_ifd(number)))
-    return bytes(data)
+    inner = {number: dict(tags.get_ifd(number)) for number in (EXIF_IFD, GPS_IFD)}
+    return _with_directories(buffer.getvalue(), inner)
 
 
-def _append_directory(data: bytearray, number: int, values: dict[int, Any]) -> None:
-    """Write a directory behind a TIFF file (little-endian, as above), and its place into the file's own."""
-    directory = TiffImagePlugin.ImageFileDirectory_v2(b"II*\0\0\0\0\0", group=number)
-    for tag, value in values.items():
-        directory[tag] = value
-    data += bytes(len(data) % 2)
-    block = directory.tobytes(len(data))
-    start = int.from_bytes(data[4:8], "little")
-    for k in range(int.from_bytes(data[start : start + 2], "little")):
-        entry = start + 2 + 12 * k
-        if int.from_bytes(data[entry : entry + 2], "little") == number:
-            data[entry + 8 : entry + 12] = struct.pack("<I", len(data))
-            data += block
+def _with_directories(data: bytes, inner: Mapping[int, dict[int, Any]]) -> bytes:
+    """Put directories of EXIF and GPS into a little-endian TIFF file: behind it, and its own, longer, behind them.
+
+    tifffile leaves them out.
+    """
+    made = bytearray(data + bytes(len(data) % 2))
+    start = int.from_bytes(made[4:8], "little")
+    count = int.from_bytes(made[start : start + 2], "little")
+    entries = [bytes(made[start + 2 + 12 * k : start + 14 + 12 * k]) for k in range(count)]
+    for number, values in inner.items():
+        directory = TiffImagePlugin.ImageFileDirectory_v2(b"II*\0\0\0\0\0", group=number)
+        try:
+            for tag, value in values.items():
+                directory[tag] = value
+            block = directory.tobytes(len(made)) if values else b""
+        except Exception:  # noqa: BLE001  what Pillow cannot write: the photo is worth more
+            block = b""
+        if block:
+            entries.append(struct.pack("<HHII", number, 4, 1, len(made)))  # 4: LONG
+            made += block + bytes(len(block) % 2)
+    if len(entries) == count:
+        return data
+    in_order = sorted(entries, key=lambda entry: int.from_bytes(entry[:2], "little"))  # of tags
+    made[4:8] = struct.pack("<I", len(made))
+    return bytes(made) + struct.pack("<H", len(entries)) + b"".join(in_order) + bytes(4)

@@ -118,15 +118,18 @@ def write_image(path: str | os.PathLike[str], pixels: Pixels, *, like: Image | N
 def written_beside(path: Path) -> Iterator[Path]:
     """Give a path in the same folder and of the same suffix to write to; renamed when all went well, else removed.
 
+    Where the path is a link, it stays one, and what it leads to is written.
+
     Raises
     ------
     ValueError
         In one line, for any OSError: no such folder, no permission, disk full.
     """
-    beside = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
+    place = Path(os.path.realpath(path))
+    beside = place.with_name(f".{secrets.token_hex(8)}{path.suffix}")  # short: names may be as long as is allowed
     try:
         yield beside
-        beside.replace(path)
+        beside.replace(place)
     except OSError as error:
         raise ValueError(f"cannot write {path}: {error.strerror or error}") from None
     finally:

@@ -3,7 +3,7 @@
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import pytest
 import uvicorn
 from PIL import Image
 from service_worker import file_of, pixels_of, worker
+from starlette.testclient import TestClient
 
 from refocal.serving.guard import Guard
 
@@ -294,3 +295,8 @@ def test_an_example_opens_with_one_click(wide_page: Any) -> None:
     wide_page.click("[data-example=chelsea]")
     wait_for_depth(wide_page)
     assert wide_page.evaluate("document.getElementById('picture').naturalWidth") == 451
+
+
+def test_the_page_knows_the_limits_before_anything_is_sent(serve: Callable[..., TestClient]) -> None:
+    page = serve(max_bytes=12_345, max_pixels=678).get("/").text
+    assert '<body data-max-bytes="12345" data-max-pixels="678">' in page

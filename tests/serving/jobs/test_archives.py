@@ -82,15 +82,32 @@ HOSTILE = {
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_archives_are_refused_with_one_line(name: str) -> None:
     with pytest.raises(ValueError, match="archive") as caught:
-        list(photos_of(HOSTILE[name], **LIMITS))
+        list(photos_of(io.BytesIO(HOSTILE[name]), **LIMITS))
     assert "\n" not in str(caught.value)
 
 
 def test_a_good_archive_gives_its_photos_and_leaves_out_what_systems_add() -> None:
     files = [("a.jpg", b"one"), ("sub/b.png", b"two"), ("__MACOSX/a.jpg", b"x"), ("sub/.DS_Store", b"x")]
-    assert list(photos_of(zip_of(*files), **LIMITS)) == files[:2]
+    files += [("sub/._b.png", b"x"), ("._a.jpg", b"x"), ("desktop.ini", b"x"), ("a/__MACOSX/b.jpg", b"x")]
+    assert list(photos_of(io.BytesIO(zip_of(*files)), **LIMITS)) == files[:2]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Screenshot 2026-01-02 at 9.41.00\u202fAM.jpg",
+        "Screenshot 2026-01-02 12:30:00.jpg",
+        "holiday\\IMG_1.jpg",
+        "caf\u00e9\u00a0noir.jpg",
+        "\U0001f468\u200d\U0001f469\u200d\U0001f467.jpg",
+        "\u200eIMG-20260102-WA0001.jpg",
+        "IMG_1.MOV",
+    ],
+)
+def test_names_as_systems_make_them_are_kept(name: str) -> None:
+    assert list(photos_of(io.BytesIO(zip_of((name, b"x"))), **LIMITS)) == [(name, b"x")]
 
 
 def test_a_small_file_that_shrinks_well_is_no_bomb() -> None:
     blank = zlib.compress(b"") + b"\0" * 100_000
-    assert next(photos_of(zip_of(("a.png", blank)), **LIMITS))[1] == blank
+    assert next(photos_of(io.BytesIO(zip_of(("a.png", blank))), **LIMITS))[1] == blank

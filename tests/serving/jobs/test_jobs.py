@@ -1,5 +1,6 @@
 """Jobs are files: they outlive the server, are done once, by one worker at a time, and go when they are old."""
 
+import errno
 import json
 import os
 import signal
@@ -8,13 +9,15 @@ import sys
 import threading
 import time
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from refocal.serving.jobs.jobs import Jobs, TooManyJobsError
+from refocal.serving.jobs.job_folder import Status
+from refocal.serving.jobs.jobs import Jobs, Made, Refocus, TooManyJobsError
 
 WORKER = """
 import os, sys, threading, time
@@ -190,3 +193,152 @@ def test_names_in_the_result_are_plain_and_all_different(tmp_path: Path, name: s
 def test_ids_that_are_none_name_nothing(tmp_path: Path, job: str) -> None:
     with pytest.raises(KeyError):
         jobs_of(tmp_path).status(job)
+
+
+def copied(data: bytes, settings: Mapping[str, Any]) -> Made:
+    return "jpg", data, {}
+
+
+def old_job(folder: Path, files: Mapping[str, bytes]) -> str:
+    """Write a job with two photos as a server left it, some of its files otherwise."""
+    job = "0" * 32
+    whole = {"job.json": json.dumps({"created": 0, "settings": {}, "names": ["a.jpg", "b.jpg"]}).encode()}
+    whole |= {"in/0000": b"one", "in/0001": b"two", **files}
+    for name, data in whole.items():
+        file = folder / job / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(data)
+    (folder / job / "out").mkdir(exist_ok=True)
+    return job
+
+
+@contextmanager
+def working(jobs: Jobs, refocus: Refocus = copied) -> Iterator[threading.Thread]:
+    stop = threading.Event()
+    thread = threading.Thread(target=jobs.work, args=(refocus, stop), daemon=True)
+    thread.start()
+    try:
+        yield thread
+    finally:
+        stop.set()
+        jobs.wake.set()
+        thread.join(10)
+
+
+def until_ended(jobs: Jobs, job: str) -> Status:
+    end = time.monotonic() + 20
+    while (status := jobs.status(job)).finished is None and time.monotonic() < end:
+        time.sleep(0.02)
+    return status
+
+
+@pytest.mark.parametrize(
+    ("files", "state"),
+    [
+        ({"job.json": b""}, "failed"),
+        ({"job.json": b'{"created": 0'}, "failed"),
+        ({"job.json": b"[]"}, "failed"),
+        ({"job.json": b'{"created": 0, "settings": {}, "names": [1]}'}, "failed"),
+        ({"out/0000.json": b""}, "done"),  # done again
+        ({"out/0000.json": b'{"suffix": "jpg"}'}, "done"),  # whose picture is gone
+        ({"out/0000.json": b"\xff\xfe"}, "done"),
+        ({"out/.0000.json": b"half"}, "done"),
+        ({"in/0001": b""}, "done"),
+    ],
+)
+def test_what_a_power_cut_damaged_ends_its_own_job_alone(tmp_path: Path, files: dict[str, bytes], state: str) -> None:
+    jobs = Jobs(tmp_path, limit=10, max_age=1e12)
+    old = old_job(tmp_path, files)
+    jobs.status(old)
+    with working(jobs) as thread:
+        new = jobs.create([("c.jpg", b"three")], {})
+        assert until_ended(jobs, new).state == "done"
+        assert until_ended(jobs, old).state == state
+        assert thread.is_alive()
+    if state == "done":
+        with zipfile.ZipFile(jobs.result(old) or "") as archive:
+            assert archive.read("a.jpg") == b"one"
+
+
+def test_an_upload_that_is_gone_is_that_photo_s_error(tmp_path: Path) -> None:
+    jobs = Jobs(tmp_path, limit=10, max_age=1e12)
+    old = old_job(tmp_path, {})
+    (tmp_path / old / "in" / "0000").unlink()
+    with working(jobs):
+        status = until_ended(jobs, old)
+    assert (status.state, status.done, status.failed) == ("done", 2, 1)
+
+
+def test_a_disk_that_is_full_for_a_moment_costs_no_photo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from refocal.serving.jobs import jobs as module
+
+    jobs, real, full = Jobs(tmp_path, limit=10, max_age=1e6), module.write, [2]
+    job = jobs.create([("a.jpg", b"one"), ("b.jpg", b"two")], {})
+
+    def write(path: Path, data: bytes) -> None:
+        if full[0]:
+            full[0] -= 1
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(path, data)
+
+    monkeypatch.setattr(module, "write", write)
+    monkeypatch.setattr(module, "IDLE", 0.01)
+    with working(jobs) as thread:
+        status = until_ended(jobs, job)
+        assert thread.is_alive()
+    assert (status.state, status.failed, full) == ("done", 0, [0])
+
+
+def test_a_full_disk_under_the_model_is_no_error_of_the_photo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("refocal.serving.jobs.jobs.IDLE", 0.01)
+    tries = iter([OSError(errno.ENOSPC, "full"), ValueError("a bad photo")])
+
+    def refocus(data: bytes, settings: Mapping[str, Any]) -> Made:
+        raise next(tries)
+
+    jobs = Jobs(tmp_path, limit=10, max_age=1e6)
+    job = jobs.create([("a.jpg", b"one")], {})
+    with working(jobs, refocus):
+        assert until_ended(jobs, job).failed == 1
+
+
+def test_one_job_that_the_disk_refuses_holds_up_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("refocal.serving.jobs.jobs.IDLE", 0.01)
+
+    def refocus(data: bytes, settings: Mapping[str, Any]) -> Made:
+        if data == b"one":
+            raise OSError(errno.ENOSPC, "full")
+        return copied(data, settings)
+
+    jobs = Jobs(tmp_path, limit=10, max_age=1e6)
+    stuck = jobs.create([("a.jpg", b"one")], {})
+    other = jobs.create([("b.jpg", b"two")], {})
+    with working(jobs, refocus):
+        assert until_ended(jobs, other).state == "done"
+    assert jobs.status(stuck).done == 0
+
+
+def test_files_are_on_the_disk_before_they_have_their_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flushed: list[str] = []
+
+    def fsync(descriptor: int) -> None:
+        flushed.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+
+    monkeypatch.setattr("os.fsync", fsync)
+    jobs = Jobs(tmp_path, limit=10, max_age=1e6)
+    job = jobs.create([("a.jpg", b"one")], {})
+    assert [Path(name).name for name in flushed if "job.json" in name] == [".job.json"]
+    assert str(tmp_path) in flushed
+    with working(jobs):
+        until_ended(jobs, job)
+    for name in (".0000.bin", ".0000.json", ".result.zip"):
+        assert str(tmp_path / job / "out" / name) in flushed or str(tmp_path / job / name) in flushed
+
+
+def test_a_folder_without_locks_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(file: object, how: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", none)
+    with pytest.raises(ValueError, match=r"REFOCAL_DIR: .* cannot be written and locked \(No locks available\)"):
+        Jobs(tmp_path / "jobs", limit=1, max_age=1)

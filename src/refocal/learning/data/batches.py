@@ -1,6 +1,8 @@
 """Complete batches on the training device: crops, targets averaged from views there, rendered examples."""
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import torch
 from torch.utils.data import DataLoader
@@ -14,6 +16,29 @@ from refocal.learning.rendered.composites import Composites
 from refocal.learning.rendered.source import Rendered, textures_of
 from refocal.learning.training.signals import leave_signals_to_the_parent
 from refocal.shiftadd.slopes import FocusRange
+
+AHEAD = 4  # batches that a worker reads in advance
+CHANNELS = 8  # numbers that an example has for each of its pixels
+
+
+def check_shared_memory(config: TrainConfig, place: Path = Path("/dev/shm")) -> None:  # noqa: S108  where workers put batches
+    """Refuse workers whose batches don't fit into shared memory: they would die of a bus error.
+
+    Raises
+    ------
+    ValueError
+        One line that says what is needed, what there is, and what helps.
+    """
+    if not config.workers or not place.is_dir():
+        return
+    status = os.statvfs(place)
+    there = status.f_frsize * status.f_blocks
+    needed = config.workers * AHEAD * config.batch * CHANNELS * 4 * config.crop**2
+    if needed > there:
+        raise ValueError(
+            f"{config.workers} workers put up to {needed / 2**20:.0f} MiB of batches into {place}, which holds "
+            f"{there / 2**20:.0f}: train.workers=0 does without, docker run --shm-size=2g makes it larger"
+        )
 
 
 class BatchStream:
@@ -60,7 +85,7 @@ class BatchStream:
             self.crops,
             batch_sampler=IndexBatches(first=first, steps=steps, size=self.size),
             num_workers=self.config.workers,
-            prefetch_factor=4 if self.config.workers else None,
+            prefetch_factor=AHEAD if self.config.workers else None,
             pin_memory=self.device.type == "cuda",
             generator=torch.Generator(),  # its own: the networks' random numbers go on as if there were no loader
             worker_init_fn=leave_signals_to_the_parent,

@@ -35,6 +35,13 @@ def choose_device(name: str) -> torch.device:
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
+def computes_in_bfloat16(config: TrainConfig, device: torch.device) -> bool:
+    """Tell whether to compute in bfloat16: it is asked for, and not merely emulated, as on GPUs before Ampere."""
+    if config.precision != "bfloat16" or device.type != "cuda":
+        return config.precision == "bfloat16"
+    return torch.cuda.get_device_capability(device) >= (8, 0)
+
+
 def build_run(config: TrainConfig, device: torch.device, aperture_scale: float = 1) -> Run:
     """Build the networks and their optimizers at step 0, from torch's random numbers.
 
@@ -88,7 +95,7 @@ def gan_step(run: Run, config: TrainConfig, sigma_scale: Tensor) -> Step:
     device = sigma_scale.device
     weights = config.losses
     layout = torch.channels_last if config.channels_last else torch.contiguous_format
-    cast = torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16")
+    cast = torch.autocast(device.type, torch.bfloat16, enabled=computes_in_bfloat16(config, device))
     features: nn.Module | None = None
     if weights.perceptual:
         features = VGGFeatures(weights.vgg, weights.layers).to(device).to(memory_format=layout)

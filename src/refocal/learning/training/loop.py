@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from refocal.learning.config import TrainConfig
-from refocal.learning.data.batches import BatchStream
+from refocal.learning.data.batches import BatchStream, check_shared_memory
 from refocal.learning.data.crops import Crops
 from refocal.learning.training.checkpoints import Run, fingerprint, load_checkpoint, save_beside, save_checkpoint
-from refocal.learning.training.gan import build_run, choose_device, gan_step, set_learning_rate
+from refocal.learning.training.gan import build_run, choose_device, computes_in_bfloat16, gan_step, set_learning_rate
 from refocal.learning.training.provenance import about
 from refocal.learning.training.signals import stop_signals
 from refocal.learning.training.validation import ValidationCrops, picture, selection_score, validate, validation_crops
@@ -89,6 +89,9 @@ def train(
     if round(config.rendered * config.batch) >= config.batch:
         raise ValueError(f"rendered = {config.rendered:g} leaves no crop in a batch of {config.batch}: make it less")
     device = choose_device(config.device)
+    check_shared_memory(config)
+    if config.precision == "bfloat16" and not computes_in_bfloat16(config, device):
+        say("this GPU has no bfloat16 (NVIDIA's have from Ampere on): training computes in float32")
     torch.backends.cudnn.benchmark = device.type == "cuda"  # all crops have one size: worth choosing kernels for it
     torch.manual_seed(config.seed)
     crops = Crops(

@@ -3,10 +3,11 @@
 from importlib import resources
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Request
 from fastapi.responses import Response
 
 from refocal.serving.errors import RequestError
+from refocal.serving.settings import Settings
 
 POLICY = "; ".join(
     [
@@ -33,9 +34,11 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get("/")
-def page() -> Response:
-    """Return the page."""
-    return _file("index.html")
+def page(request: Request) -> Response:
+    """Return the page, which tells the limits before anything is sent."""
+    settings: Settings = request.app.state.settings
+    limits = f'<body data-max-bytes="{settings.max_bytes}" data-max-pixels="{settings.max_pixels}">'
+    return _file("index.html", body=limits)
 
 
 @router.get("/static/{name}")
@@ -50,9 +53,10 @@ def icon() -> Response:
     return _file("icon.svg")
 
 
-def _file(name: str) -> Response:
+def _file(name: str, body: str = "<body>") -> Response:
     path = FOLDER.joinpath(name)
     if not path.is_file():
         raise RequestError(404, f"there is no {name}")
     headers = {"Content-Security-Policy": POLICY, "Cache-Control": "no-cache"}
-    return Response(path.read_bytes(), media_type=TYPES[name.rpartition(".")[2]], headers=headers)
+    content = path.read_bytes().replace(b"<body>", body.encode())
+    return Response(content, media_type=TYPES[name.rpartition(".")[2]], headers=headers)

@@ -71,7 +71,7 @@ def _path(entry: zipfile.ZipInfo) -> PurePosixPath:
 
 def _check(entry: zipfile.ZipInfo) -> None:
     name, path = entry.filename, _path(entry)
-    drive = re.match(r"[A-Za-z]:[\\/]", name)
+    drive = re.match(r"[A-Za-z]:", name)
     if path.is_absolute() or ".." in path.parts or drive or any(unicodedata.category(char) == "Cc" for char in name):
         raise ValueError(f"archive holds a name that leads elsewhere: {name!r}")
     mode = entry.external_attr >> 16

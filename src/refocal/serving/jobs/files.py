@@ -7,6 +7,7 @@ import errno
 import fcntl
 import json
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -76,12 +77,9 @@ def check_locks(folder: Path) -> None:
     ValueError
         One line that names the folder.
     """
-    probe = folder / ".locks"
     try:
-        with probe.open("w") as file:
+        with tempfile.TemporaryFile(dir=folder) as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return  # another worker is looking: they work
     except OSError as error:
         reason = error.strerror or error
         raise ValueError(

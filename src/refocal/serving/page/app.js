@@ -7,6 +7,8 @@ const [stage, picture, before, depth, ring, cross, status, room, welcome] =
   ["stage", "picture", "before", "depth", "ring", "cross", "status", "room", "welcome"].map(by);
 const sliders = { focus: by("focus"), aperture: by("aperture"), split: by("split").querySelector("input") };
 
+const limits = { bytes: Number(document.body.dataset.maxBytes) || Infinity, pixels: Number(document.body.dataset.maxPixels) || Infinity };
+
 let photo = null; // { file, name, preview, url, width, height, side, knowsDepth }: the one that is open
 let opened = 0; // counts photos, so that what comes late for an earlier one is dropped
 let playing = 0;
@@ -41,7 +43,7 @@ async function ask(path, fields, tries = 4) {
 
 function explain(status, line) {
   if (status === 413) return "This photo is too large for this server.";
-  if (status === 415) return "This is not a photo that can be read: JPEG, PNG, WebP, TIFF and HEIC can.";
+  if (status === 415) return "This is not a photo that can be read: JPEG, PNG, WebP, TIFF, HEIC and AVIF can.";
   if (status === 400) return "This file is damaged, or no photo.";
   if (status === 503) return "The server has too much to do. Try again in a while.";
   return line ? line[0].toUpperCase() + line.slice(1) : "Something went wrong on the server.";
@@ -81,6 +83,7 @@ async function open(file) {
   stopPlaying();
   say("Opening …");
   try {
+    if (file.size > limits.bytes) throw new UserError(`This photo is too large for this server: ${million(file.size)} MB, up to ${million(limits.bytes)} can be sent.`);
     const bitmap = await busy(readable(file));
     if (mine !== opened) return;
     const { width, height } = bitmap, scale = Math.min(1, PREVIEW / Math.max(width, height));
@@ -104,10 +107,13 @@ async function open(file) {
     room.hidden = by("another").hidden = false;
     stage.focus({ preventScroll: true });
     await lookAtDepth(mine);
+    if (mine === opened && width * height > limits.pixels) say(`This photo is too large to be saved here: ${million(width * height)} megapixels, up to ${million(limits.pixels)} are. It can be looked at.`, true);
   } catch (error) {
     if (mine === opened) fail(error);
   }
 }
+const million = (number) => (number / 1e6).toLocaleString(undefined, { maximumFractionDigits: number < 1e7 ? 1 : 0 });
+if (limits.bytes < Infinity) by("formats").textContent += `; up to ${million(limits.bytes)} MB and ${million(limits.pixels)} megapixels`;
 
 // What this browser cannot decode (TIFF, mostly HEIC) the server can.
 async function readable(file) {

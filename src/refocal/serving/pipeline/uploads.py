@@ -9,6 +9,7 @@ from refocal.images.decoding import FORMATS, is_avif
 from refocal.images.image import Image, checked_pixels, read_image
 from refocal.images.tiff import MAGICS
 from refocal.serving.errors import RequestError
+from refocal.serving.logs import LOG
 
 _HEIF = {b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1", b"hevc"}
 
@@ -68,7 +69,7 @@ def read_disparity_map(data: bytes, max_pixels: int, photo: Image) -> NDArray[np
         raise RequestError(422, f"disparity is empty; send {READ}, or leave it out", "disparity")
     try:
         values = read_disparity(data, "disparity", max_pixels)
-        return to_focus(laid_over(values, photo.pixels.shape[:2], photo.orientation, "disparity"))
+        return to_focus(laid_over(values, photo.pixels.shape[:2], photo.orientation, "disparity", say=LOG.debug))
     except ValueError as error:
         line = str(error)
         unread = "is no map that refocal reads" in line or "is not read" in line
