@@ -1,5 +1,6 @@
 """Photos and sweeps are what the Refocuser gives, and nothing is overwritten."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from scipy.ndimage import gaussian_filter
 from tiny_model import PROPS, write_lens_models, write_model
 
 from refocal.images.image import read_image, write_image
+from refocal.images.profiles import matrix_profile, to_srgb
 from refocal.model.refocuser import Refocuser
 
 Run = Callable[[str], tuple[int, str, str]]
@@ -124,3 +126,56 @@ def test_without_a_gpu_require_gpu_says_one_line(here: Path) -> None:
     assert done.returncode == 2
     assert done.stderr.startswith("refocal photo: require_gpu: no GPU can be used here")
     assert (done.stderr + done.stdout).count("\n") == 1
+
+
+def test_a_sweep_larger_than_its_format_is_refused_before_the_work(here: Path, run: Run) -> None:
+    Image.new("RGB", (17000, 8)).save("long.png")
+    code, out, err = run("refocal sweep long.png -o a.webp --size 20000")
+    assert (code, out) == (2, "")
+    assert "cannot write a.webp: WEBP holds 16383 pixels a side, a frame is 17000 x 8" in err
+
+
+def test_a_sweep_of_a_wide_gamut_is_srgb(here: Path, run: Run) -> None:
+    red = np.full((40, 60, 3), (230, 60, 50), np.uint8)
+    Image.fromarray(red).save("p3.png", icc_profile=matrix_profile(12))
+    assert run("refocal sweep p3.png -o frames --focus 0 --aperture 0")[0] == 0
+    frame = read_image("frames/000.png")
+    np.testing.assert_array_equal(frame.pixels, to_srgb(red, matrix_profile(12)))
+    assert run("refocal photo p3.png -o out.png --focus 0 --aperture 0")[0] == 0
+    assert read_image("out.png").icc == matrix_profile(12)
+
+
+def test_names_that_are_no_text_and_links_and_long_names(here: Path, run: Run) -> None:
+    odd = os.fsdecode(b"caf\xe9.jpg")
+    Path("garden.jpg").rename(odd)
+    program = [sys.executable, "-c", "from refocal.cli import main; raise SystemExit(main())"]
+    done = subprocess.run(
+        [*program, "photo", odd, "-o", odd + ".png", "--focus", "0"],
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout == b"caf\xe9.jpg.png: focus 0\n"
+    Path(odd).rename("garden.jpg")
+    Path("link.png").symlink_to("real.png")
+    assert run("refocal photo garden.jpg -o link.png --focus 0 --force")[0] == 0
+    assert Path("link.png").is_symlink()
+    assert read_image("real.png").pixels.shape == (60, 40, 3)
+    long = "n" * 251 + ".png"
+    assert run(f"refocal photo garden.jpg -o {long} --focus 0")[0] == 0
+    assert Path(long).is_file()
+    code, _, err = run(f"refocal photo garden.jpg -o n{long} --focus 0")
+    assert code == 2
+    assert "File name too long" in err
+
+
+@pytest.mark.filterwarnings("default")
+def test_depth_that_is_no_distance_is_asked_about(here: Path, run: Run) -> None:
+    affine = np.full((60, 40), 0.8, np.float32)
+    affine[20:40] = 0.4
+    affine[50:] = np.linspace(0, 0.05, 40)
+    np.save("d.npy", affine)
+    write_lens_models(Path("models/refocal.onnx"), PROPS)
+    line = "refocal photo garden.jpg --focus 0 --aperture 2 --disparity d.npy"
+    assert "are these distances? --inverted is for maps" in run(f"{line} --is-depth -o a.png")[2]
+    assert run(f"{line} --inverted -o b.png")[2].count("distances") == 0

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from onnx import TensorProto
+from onnx import TensorProto, helper, save
 from tiny_depth import ramp, write_depth_model
 
 from refocal.depth.disparity import to_focus
@@ -140,3 +140,56 @@ def test_a_model_that_fails_or_gives_no_map_is_said_so(tmp_path: Path) -> None:
         wild(ramp())
     with pytest.raises(ValueError, match="photo must be"):
         fails(np.zeros((3, 3), np.int64))
+
+
+@pytest.mark.parametrize(
+    ("photo", "wanted"), [((60, 2400), "2072 x 56"), ((2400, 60), "56 x 2072"), ((60, 120), "1036 x 518")]
+)
+def test_panoramas_do_not_take_all_the_memory(tmp_path: Path, photo: tuple[int, int], wanted: str) -> None:
+    model = OnnxNetwork(write_depth_model(tmp_path / "a.onnx", multiple=14), threads=1)
+    assert model(ramp(*photo)).source == f"a.onnx at {wanted}"
+
+
+def test_a_photo_that_a_fixed_size_squashes_is_told(tmp_path: Path) -> None:
+    model = OnnxNetwork(write_depth_model(tmp_path / "a.onnx", (1, 3, 56, 56)), threads=1)
+    with pytest.warns(UserWarning, match=r"a\.onnx sees the photo squashed to 56 x 56: its depth is coarse"):
+        model(ramp(60, 240))
+
+
+def network_of(path: Path, outputs: dict[str, list[int | str]], dtype: int = TensorProto.FLOAT) -> Path:
+    """Write a network whose first output is the mean colour, and whose others are numbers of that shape."""
+    image = helper.make_tensor_value_info("image", dtype, [1, 3, 28, 42])
+    nodes = [helper.make_node("Cast", ["image"], ["values"], to=TensorProto.FLOAT)]
+    made = []
+    for name, shape in outputs.items():
+        keep = len(shape) > 2
+        axes = [1] if keep else [1, 2, 3]
+        nodes.append(helper.make_node("ReduceMean", ["values", f"axes_{name}"], [name], keepdims=0))
+        made.append((name, shape, axes))
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [image],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape, _ in made],
+        [helper.make_tensor(f"axes_{name}", TensorProto.INT64, [len(axes)], axes) for name, _, axes in made],
+    )
+    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10), path)
+    return path
+
+
+def test_of_several_outputs_the_map_is_taken(tmp_path: Path) -> None:
+    for outputs in (
+        {"focal": [1], "predicted_depth": [1, 28, 42]},  # as Depth Pro has
+        {"anything": [1, 28, 42], "focal": [1]},
+        {"depth": [1, 28, 42], "confidence": [1, 28, 42], "normal": [1, 28, 42]},  # as Metric3D has
+    ):
+        depth = OnnxNetwork(network_of(tmp_path / "a.onnx", outputs), threads=1)(ramp())
+        np.testing.assert_allclose(depth.disparity[30], np.linspace(-1, 1, 80), atol=0.1)
+    with pytest.raises(ValueError, match="must take one float image"):
+        OnnxNetwork(network_of(tmp_path / "b.onnx", {"a": [1, 28, 42], "b": [1, 28, 42]}), threads=1)
+
+
+def test_a_network_of_bytes_gets_bytes(tmp_path: Path) -> None:
+    path = network_of(tmp_path / "a.onnx", {"depth": [1, 28, 42]}, dtype=TensorProto.UINT8)
+    depth = OnnxNetwork(path, threads=1)(ramp())
+    np.testing.assert_allclose(depth.disparity[30], np.linspace(-1, 1, 80), atol=0.1)

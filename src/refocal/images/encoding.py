@@ -126,7 +126,7 @@ def _encode_tiff(pixels: NDArray[Any], icc: bytes | None, metadata: Metadata) ->
     if exif:
         tags.load(EXIF_HEADER + exif)
     extra: list[tuple[Any, ...]] = [
-        (tag, "s", 0, str(tags[tag]), True) for tag in PHOTO_TAGS if tag in tags and tag not in {270, 305}
+        (tag, "s", 0, _text(tags[tag]), True) for tag in PHOTO_TAGS if tag in tags and tag not in {270, 305}
     ]
     if xmp:
         extra.append((XMP_TAG, "B", len(xmp), xmp, True))
@@ -139,8 +139,8 @@ def _encode_tiff(pixels: NDArray[Any], icc: bytes | None, metadata: Metadata) ->
         extrasamples=["unassalpha"] if pixels.ndim == 3 and pixels.shape[2] == 4 else None,
         compression="zlib",
         predictor=True,
-        description=str(tags[270]) if 270 in tags else None,
-        software=str(tags[305]) if 305 in tags else None,
+        description=_text(tags[270]) if 270 in tags else None,
+        software=_text(tags[305]) if 305 in tags else None,
         resolution=dpi,
         resolutionunit="INCH" if dpi else None,
         metadata=None,
@@ -149,6 +149,11 @@ def _encode_tiff(pixels: NDArray[Any], icc: bytes | None, metadata: Metadata) ->
     )
     inner = {number: dict(tags.get_ifd(number)) for number in (EXIF_IFD, GPS_IFD)}
     return _with_directories(buffer.getvalue(), inner)
+
+
+def _text(value: object) -> bytes:
+    """Return a tag as its bytes: TIFF has ASCII alone, but names are not."""
+    return value if isinstance(value, bytes) else str(value).encode(errors="replace")
 
 
 def _with_directories(data: bytes, inner: Mapping[int, dict[int, Any]]) -> bytes:

@@ -1,5 +1,6 @@
 """Batches are whole: a share of the visits of light fields has any focus, averaged; all else is as without."""
 
+import types
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -11,7 +12,7 @@ from tiny_scenes import write_light_fields, write_pairs
 from tiny_training import TINY, assert_equal, run_training
 
 from refocal.learning.config import TrainConfig
-from refocal.learning.data.batches import BatchStream
+from refocal.learning.data.batches import BatchStream, check_shared_memory
 from refocal.learning.data.crops import Crops
 from refocal.learning.examples import Example
 from refocal.scenes.scene import Scene, read_scenes, write_manifest
@@ -149,3 +150,17 @@ def test_a_training_on_the_fly_resumes_exactly_and_says_so(fields: list[Scene], 
     plain, _ = run_training(fields, TINY, tmp_path / "plain")
     assert "on_the_fly" not in plain["about"]["training_data"]
     assert any(not torch.equal(plain["state"][name], value) for name, value in whole["state"].items())
+
+
+def test_workers_that_shared_memory_cannot_hold_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container, whose /dev/shm has 64 MB: they would die of a bus error."""
+    small = types.SimpleNamespace(f_frsize=4096, f_blocks=(64 << 20) // 4096)
+    monkeypatch.setattr("os.statvfs", lambda _: small)
+    config = TrainConfig(batch=16, crop=256, workers=8)
+    with pytest.raises(
+        ValueError, match=r"^8 workers put up to \d+ MiB of batches into .*, which holds 64: .*--shm-size"
+    ):
+        check_shared_memory(config, tmp_path)
+    check_shared_memory(replace(config, workers=0), tmp_path)
+    check_shared_memory(replace(config, workers=1, batch=1, crop=64), tmp_path)
+    check_shared_memory(config, tmp_path / "none")

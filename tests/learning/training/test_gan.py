@@ -12,7 +12,7 @@ from refocal.learning.config import LossConfig, TrainConfig
 from refocal.learning.networks.lens import Lens
 from refocal.learning.training import gan
 from refocal.learning.training.checkpoints import save_beside
-from refocal.learning.training.gan import build_run, gan_step, set_learning_rate
+from refocal.learning.training.gan import build_run, computes_in_bfloat16, gan_step, set_learning_rate
 from refocal.learning.training.losses import lsgan_discriminator
 
 ALL_LOSSES = replace(TINY, losses=replace(TINY.losses, perceptual=1, ssim=1))
@@ -175,3 +175,19 @@ def test_the_disparity_alone_can_be_trained() -> None:
     assert run.generator.refiner is not None
     assert all(p.grad is None for p in run.generator.refiner.parameters())
     assert all(p.grad is not None for p in run.generator.analyser.parameters())
+
+
+@pytest.mark.parametrize(
+    ("precision", "device", "capability", "wanted"),
+    [
+        ("float32", "cuda", (9, 0), False),
+        ("bfloat16", "cuda", (9, 0), True),
+        ("bfloat16", "cuda", (7, 5), False),  # a T4 emulates it, slowly
+        ("bfloat16", "cpu", (0, 0), True),
+    ],
+)
+def test_bfloat16_is_used_where_there_is_hardware_for_it(
+    monkeypatch: pytest.MonkeyPatch, precision: str, device: str, capability: tuple[int, int], wanted: bool
+) -> None:
+    monkeypatch.setattr("torch.cuda.get_device_capability", lambda _: capability)
+    assert computes_in_bfloat16(TrainConfig(precision=precision), torch.device(device)) == wanted
