@@ -146,3 +146,24 @@ def test_a_bento_has_the_package_and_its_weights_inside(tmp_path: Path) -> None:
     assert not list(inside.rglob("generator.pt"))
     assert not (inside / "tests").exists()
     assert (bento.parent / "env" / "python" / "requirements.txt").read_text().splitlines()[0] == "."
+
+
+IDLE = """
+import threading
+from refocal.serving.service import Refocal
+worker = object.__new__(Refocal.inner)
+release = threading.Event()
+worker.batch_thread = threading.Thread(target=release.wait)
+before = worker.__is_ready__()
+worker.batch_thread.start()
+during = worker.__is_ready__()
+release.set()
+worker.batch_thread.join()
+print(before, during, worker.__is_ready__())
+"""
+
+
+def test_a_server_whose_batches_nobody_does_is_not_ready(tmp_path: Path, lens_model: Path) -> None:
+    environment = os.environ | {"REFOCAL_MODEL": str(lens_model), "REFOCAL_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", IDLE], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False True False"

@@ -201,3 +201,13 @@ def test_a_damaged_file_of_the_cache_is_made_anew(serve: Callable[..., Client], 
     (kept,) = (tmp_path / "state" / "cache").glob("*.npy")
     kept.write_bytes(b"x")
     assert post(client, "/refocus", focus=0.5).content == before
+
+
+def test_aperture_0_gives_the_photo_back_without_looking_for_depth(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Browsers that cannot read a file ask for it so."""
+    monkeypatch.setattr("refocal.model.refocuser.Refocuser.analyse", None)
+    answer = client.post("/refocus", files={"photo": ("p.png", file_of())}, data={"focus": "0", "aperture": "0"})
+    assert answer.status_code == 200
+    np.testing.assert_array_equal(pixels_of(answer.content), pixels_of(file_of()))

@@ -70,14 +70,16 @@ class RequestPipeline:
         """Refocus a photo."""
         name = options.format or _own_format(data)
         with self.slots:
-            work = self._prepared(data, given, needed=options.at is not None)
+            # At aperture 0 a lens gives the photo back: decoding is what a browser wants that cannot read the file.
+            same = options.aperture == 0 and options.at is None and self.refocuser.finds_depth
+            work = self._prepared(data, given, needed=options.at is not None, analysed=not same)
             with work.timed("render"):
                 at = options.at if work.disparity is not None else None
                 focus = options.focus if at is None else focus_at(work.map, *at)
                 if focus is None:
                     raise RequestError(422, "either focus, or x and y, must be given", "focus")
                 aperture = self._aperture(work.image, options.aperture)
-                made = self._rendered(work, focus, aperture)
+                made = work.image.pixels if same else self._rendered(work, focus, aperture)
             with work.timed("encode"):
                 out = _encoded(made, name, work.image, options)
         return work.answer(out, MEDIA[name], "jpg" if name == "jpeg" else name, focus=focus, aperture=aperture)
@@ -130,8 +132,10 @@ class RequestPipeline:
                     raise RequestError(422, str(error), "photo") from None
         return work.answer(text.encode(), "text/html; charset=utf-8", "html", aperture=strength)
 
-    def _prepared(self, data: bytes, given: bytes | None, *, needed: bool = False) -> "_PhotoInWork":
-        """Decode a photo and get its disparity; None where the model finds none."""
+    def _prepared(
+        self, data: bytes, given: bytes | None, *, needed: bool = False, analysed: bool = True
+    ) -> "_PhotoInWork":
+        """Decode a photo and get its disparity; None where the model finds none, or it is not to be analysed."""
         timings: dict[str, float] = {}
         with _timed(timings, "decode"):
             image = read_photo(data, self.max_pixels)
@@ -141,7 +145,7 @@ class RequestPipeline:
                 )
             disparity_map = None if given is None else read_disparity_map(given, self.max_pixels, image)
         with _timed(timings, "analyse"):
-            disparity, source = self._disparity(data, image, disparity_map)
+            disparity, source = self._disparity(data, image, disparity_map) if analysed else (None, "")
         pixels = image.pixels.shape[0] * image.pixels.shape[1]
         return _PhotoInWork(image, disparity, pixels, timings, source)
 
