@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from refocal.resources import available_memory, check_memory, cores
+from refocal.resources import available_memory, check_memory, cores, keep_threads_within_quota
 
 
 def written(root: Path, files: dict[str, str]) -> Path:
@@ -82,3 +82,14 @@ def test_work_that_does_not_fit_is_refused_in_a_line(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"^fusing needs some 2\.0 GiB of memory, 1\.0 are free: make it smaller$"):
         check_memory(2**31, "fusing", "make it smaller", root)
     check_memory(2**60, "fusing", "make it smaller", tmp_path / "nowhere")
+
+
+def test_libraries_are_told_of_a_quota_and_nothing_else(tmp_path: Path) -> None:
+    names = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    environment: dict[str, str] = {}
+    keep_threads_within_quota(environment, tmp_path)
+    assert not environment  # no quota
+    written(tmp_path, V2 | {"sys/fs/cgroup/cpu.max": "200000 100000\n"})
+    environment["OMP_NUM_THREADS"] = "7"
+    keep_threads_within_quota(environment, tmp_path)
+    assert [environment[name] for name in names] == ["2", "7", "2"]

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import lazy_loader
 
+from refocal.resources import keep_threads_within_quota
+
 if TYPE_CHECKING:
     from refocal.depth.from_focus.bracket import fuse_bracket as fuse_bracket
     from refocal.depth.from_views.light_field import find_depth as find_depth
@@ -59,4 +61,5 @@ def _place_for_compiled_code() -> None:
 
 
 _place_for_compiled_code()
+keep_threads_within_quota(os.environ)  # before any of them is loaded
 __version__ = "0.1.0"

@@ -7,7 +7,7 @@ in no count of free memory: both are read from the control groups of the process
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 
 ROOT = Path("/")
@@ -21,9 +21,19 @@ def cores(root: Path = ROOT) -> int:
     root
         Where /proc and /sys lie.
     """
-    mine = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1  # not on macOS
+    mine = _seen()
     quotas = [*_quotas(root)]
     return max(1, min(mine, math.ceil(min(quotas)))) if quotas else mine
+
+
+def keep_threads_within_quota(environment: MutableMapping[str, str], root: Path = ROOT) -> None:
+    """Tell numba, OpenMP and BLAS of a quota below the cores that they see, unless they are told otherwise already.
+
+    They read their variables when they are loaded.
+    """
+    if (mine := cores(root)) < _seen():
+        for name in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+            environment.setdefault(name, str(mine))
 
 
 def available_memory(root: Path = ROOT) -> int | None:
@@ -50,6 +60,11 @@ def check_memory(needed: float, what: str, remedy: str, root: Path = ROOT) -> No
     free = available_memory(root)
     if free is not None and needed > free:
         raise ValueError(f"{what} needs some {needed / 2**30:.1f} GiB of memory, {free / 2**30:.1f} are free: {remedy}")
+
+
+def _seen() -> int:
+    """Return the cores of the process's affinity; macOS knows none."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _quotas(root: Path) -> Iterator[float]:

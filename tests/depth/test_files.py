@@ -219,6 +219,8 @@ def test_dynamic_depth_is_read(tmp_path: Path) -> None:
     (tmp_path / "s.jpg").write_bytes(jpeg(COLOUR) + b"DualShot_DepthMap_1" + bytes(99))
     with pytest.raises(ValueError, match=r"the depth inside .*s\.jpg cannot be read: it is of Samsung's own kind"):
         read_disparity(tmp_path / "s.jpg")
+    with pytest.raises(ValueError, match="it is of Xiaomi's own kind"):
+        depth_inside(jpeg(COLOUR, xmp=b'<x MiCamera:XMPMeta="&lt;depthmap offset=1/&gt;"/>'))
 
 
 def test_xmp_may_be_quoted_and_broken_into_lines_as_it_likes() -> None:

@@ -115,3 +115,12 @@ def test_pnm_bmp_and_avif_are_read(tmp_path: Path) -> None:
     Pillow.fromarray(smooth()).save(tmp_path / "a.avif", quality=95, exif=exif)
     made = read_image(tmp_path / "a.avif").pixels
     assert np.abs(made.astype(int) - np.rot90(smooth(), -1)).mean() < 3
+
+
+@pytest.mark.parametrize("bits", [10, 12, 14])
+def test_samples_of_10_to_14_bits_reach_white(tmp_path: Path, bits: int) -> None:
+    values = np.linspace(0, 2**bits - 1, 24 * 32 * 3).reshape(24, 32, 3).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", values, photometric="rgb", bitspersample=bits)
+    made = read_image(tmp_path / "a.tif").pixels
+    assert (made.min(), made.max()) == (0, 65535)
+    np.testing.assert_allclose(made / 65535, values / (2**bits - 1), atol=1e-4)

@@ -4,7 +4,7 @@ Phones keep it in four ways: HEIC as an auxiliary depth image (Apple; read by li
 the photo, announced by its MPF segment and described in its own XMP (Apple, http://ns.apple.com/pixeldatainfo/1.0/), or
 named in a container directory (Dynamic Depth, https://developer.android.com/media/camera/camera2/Dynamic-depth-v1.0.pdf),
 and JPEG with the map in base64 inside the photo's XMP (Google, https://developers.google.com/depthmap-metadata). What
-comes back is larger where it is nearer in all of them. Samsung's own (a trailer behind the photo) is named, not read.
+comes back is larger where it is nearer in all of them. Samsung's and Xiaomi's own kinds are named, not read.
 """
 
 import base64
@@ -28,7 +28,8 @@ _EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\0"
 _PICTURES = 0xB002  # MPF tag: where each picture of the file lies (CIPA DC-007, 5.2.3.3)
 # ITU-T H.265 (12/2016), table G.4, as libheif numbers them: 1 / z, disparity, z, disparity along a curve.
 _UNIFORM_Z = 2
-_SAMSUNG = (b"DualShot_DepthMap", b"DualShot_Extra_Info")
+# What kinds that are not read are known by: the first in the file, the second in its XMP too.
+_OTHERS = {"Samsung": (b"DualShot_DepthMap",), "Xiaomi": (b"MiCamera:XMPMeta", b"depthmap")}
 _DYNAMIC = b"http://ns.google.com/photos/dd/1.0/depthmap/"
 _NEARLY_GREY = 0.03  # difference of the channels of a grey map that lossy formats make, of the range
 
@@ -94,7 +95,7 @@ def _inside_jpeg(data: bytes, name: str) -> NDArray[np.float32] | None:
             found = _apple(part, name) if found is None else found
         found = _dynamic(data, picture, name) if found is None else found
         if found is None:
-            _refuse_samsung(data)
+            _refuse_others(data)
             return None
         stored = Image.fromarray(found)
         stored.getexif()[ORIENTATION] = orientation_of(picture.getexif())  # the photo's counts for its map
@@ -104,9 +105,10 @@ def _inside_jpeg(data: bytes, name: str) -> NDArray[np.float32] | None:
         raise ValueError(f"the depth inside {name} cannot be read: {reason or type(error).__name__}") from None
 
 
-def _refuse_samsung(data: bytes) -> None:
-    if any(word in data for word in _SAMSUNG):
-        raise ValueError("it is of Samsung's own kind")
+def _refuse_others(data: bytes) -> None:
+    for maker, words in _OTHERS.items():
+        if all(word in data for word in words):
+            raise ValueError(f"it is of {maker}'s own kind")
 
 
 def _further_pictures(data: bytes, picture: JpegImageFile) -> list[bytes]:
@@ -161,7 +163,7 @@ def _dynamic(data: bytes, picture: JpegImageFile, name: str) -> NDArray[np.float
         start = data.rfind(b"\xff\xd8\xff")
         place = (start, len(data)) if start > 0 and data[start - 2 : start] == b"\xff\xd9" else None
         if place is None:
-            _refuse_samsung(data)
+            _refuse_others(data)
             raise ValueError("Dynamic Depth names a map that is not there")
     if place is None:
         return None

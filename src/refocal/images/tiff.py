@@ -28,6 +28,7 @@ MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 PHOTO_TAGS = (270, 271, 272, 305, 306, 315, 33432)
 XMP_TAG, DNG_VERSION = 700, 50706
 SENSOR = {32803, 34892}  # photometric interpretations of raw files: colour filter array, linear raw
+DEEP = (10, 12, 14)  # bits a sample
 REDUCED, MASK = 1, 4  # bits of NewSubfileType
 _ASSOCIATED, _UNASSOCIATED = 1, 2  # of ExtraSamples: premultiplied and straight alpha
 
@@ -50,6 +51,8 @@ def decode_tiff(data: bytes, max_pixels: int) -> Tiff:
         pixels = page.asarray()
         if page.axes == "SYX":  # channels stored one after the other
             pixels = np.moveaxis(pixels, 0, -1)
+        if pixels.dtype == np.uint16 and page.bitspersample in DEEP:  # unpacked, but not to the whole range
+            pixels = np.rint(pixels * np.float32(65535 / (2**page.bitspersample - 1))).astype(np.uint16)
         icc = page.iccprofile
         xmp = page.tags[XMP_TAG].value if XMP_TAG in page.tags else None
         pixels, icc = _coloured(page, _plain_dtype(pixels), icc)
