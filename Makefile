@@ -77,6 +77,7 @@ bench: $(READY) $(PULLED)  ## measure every speed of docs/performance.md: half a
 	python benchmarks/shiftadd.py
 	python benchmarks/lightfields.py
 	python benchmarks/brackets.py
+	python benchmarks/density.py
 	python benchmarks/training.py
 	python benchmarks/on_the_fly.py
 	python benchmarks/inference.py
