@@ -106,8 +106,22 @@ def test_nobody_is_root_and_only_the_state_and_tmp_can_be_written() -> None:
     service = load("compose.yaml")["services"]["refocal"]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
-    assert service["volumes"] == [f"state:{state[1]}"]
+    assert service["volumes"] == [f"state:{state[1]}", "tmp:/tmp"]
     assert all(str(port).startswith("127.0.0.1:") for port in service["ports"])
+
+
+def test_what_may_be_uploaded_fits_where_it_waits() -> None:
+    """Pods are evicted, and all their requests lost, when a temporary folder grows beyond its limit."""
+    settings = Settings()
+    waits = settings.max_batch_bytes + settings.concurrency * settings.max_bytes  # one batch at a time
+    volumes = {volume["name"]: volume for volume in pod()["volumes"]}
+    assert volumes["tmp"]["emptyDir"]["sizeLimit"] == "4Gi"
+    assert waits <= 4 << 30
+    told = {entry["name"]: entry.get("value") for entry in pod()["containers"][0]["env"]}
+    claim = load("kubernetes/state.yaml")["spec"]["resources"]["requests"]["storage"]
+    assert claim == "20Gi"
+    assert int(told["REFOCAL_JOBS"]) * 2 * settings.max_batch_bytes + settings.cache_bytes <= 20 << 30
+    assert "tmpfs" not in load("compose.yaml")["services"]["refocal"]  # it would count towards mem_limit
 
 
 def test_the_depth_example_mounts_the_file_that_it_names() -> None:
