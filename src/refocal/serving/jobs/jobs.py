@@ -175,6 +175,7 @@ class Jobs:
 
     def _do(self, path: Path, refocus: Refocus, stop: threading.Event) -> None:
         names, _, settings = read_job(path)
+        (path / "out").mkdir(exist_ok=True)
         for number in range(len(names)):
             if stop.is_set() or (path / "cancelled").exists():
                 return
