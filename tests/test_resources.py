@@ -32,6 +32,8 @@ V1 = {"proc/self/cgroup": "5:memory:/docker/abc\n4:cpu,cpuacct:/docker/abc\n"}
         (V2 | {"sys/fs/cgroup/pod/app/cpu.max": "200000 100000\n"}, 2),
         (V2 | {"sys/fs/cgroup/pod/app/cpu.max": "max 100000\n", "sys/fs/cgroup/pod/cpu.max": "150000 100000\n"}, 2),
         (V2 | {"sys/fs/cgroup/cpu.max": "100000 100000\n"}, 1),  # the path is the host's: only the top is there
+        (V2 | {"sys/fs/cgroup/pod/app/cpu.max": "400000 100000\n", "sys/fs/cgroup/pod/cpu.max": "300000 100000\n"}, 3),
+        (V2 | {"sys/fs/cgroup/pod/app/cpu.max": "300000 100000\n", "sys/fs/cgroup/pod/cpu.max": "400000 100000\n"}, 3),
         ({"proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "50000 100000\n"}, 1),
         (V2 | {"sys/fs/cgroup/cpu.max": "1600000 100000\n"}, 8),
         (

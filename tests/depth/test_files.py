@@ -272,6 +272,7 @@ def test_holes_of_stereo_are_unknown_and_a_far_wall_is_not() -> None:
     wall[:, :20] = 0  # half of the map: what is farthest
     assert to_focus(wall)[0, 0] == -1
     assert to_focus(wall)[20, 25] == 1
+    assert to_focus(wall)[0, 30] == pytest.approx(-1 / 3, abs=0.01)  # between the wall and the nearest
     smooth = np.arange(1600).reshape(40, 40).astype(np.uint16)
     assert is_known(smooth).all()
     signed = disparity.astype(np.int16) * 16

@@ -12,6 +12,7 @@ import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from PIL import Image
 
 from refocal.images.image import write_image
 from refocal.lightfields.folders import read_folder
@@ -221,3 +222,29 @@ def test_rows_and_columns_of_steps_stay_apart(make: Make, order: Literal["row", 
     """Which number is which is the order's to say, not the sorting of names'."""
     read = read_folder(make("{r}_{c}.png", (12, 2)), None, None, order)
     assert read.shape[:2] == ((12, 2) if order == "row" else (2, 12))
+
+
+@pytest.mark.parametrize(
+    ("name", "beside"),
+    [
+        ("view_{r:02d}_{c:02d}.ppm", None),
+        ("{r:03d}_{c:03d}.bmp", None),
+        ("view_{r:02d}_{c:02d}.png", "thumb_{r:02d}_{c:02d}.png"),  # another pattern, as many
+        ("input_Cam{n:03d}.png", "mask_highres_1.png"),
+    ],
+)
+def test_views_are_told_from_what_lies_beside_them(tmp_path: Path, name: str, beside: str | None) -> None:
+    views = np.random.default_rng(0).integers(0, 256, (3, 3, 12, 16, 3), np.uint8)
+    for r, c in np.ndindex(3, 3):
+        Image.fromarray(views[r, c]).save(tmp_path / name.format(r=r, c=c, n=3 * r + c))
+        if beside is not None:
+            Image.fromarray(views[r, c, ::4, ::4]).save(tmp_path / beside.format(r=r, c=c))
+    np.testing.assert_array_equal(read_folder(tmp_path, None, None, "row"), views)
+
+
+@pytest.mark.parametrize("pattern", [None, "view_{r}_{c}.png"])
+def test_views_may_be_counted_from_the_middle(tmp_path: Path, pattern: str | None) -> None:
+    views = np.random.default_rng(0).integers(0, 256, (3, 3, 12, 16, 3), np.uint8)
+    for r, c in np.ndindex(3, 3):
+        Image.fromarray(views[r, c]).save(tmp_path / f"view_{r - 1}_{c - 1}.png")
+    np.testing.assert_array_equal(read_folder(tmp_path, None, pattern, "row"), views)

@@ -9,11 +9,13 @@ import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from PIL import Image
 from scipy.ndimage import gaussian_filter
 
+from refocal.images import profiles
 from refocal.images.colour import to_srgb
 from refocal.images.image import write_image
-from refocal.lightfields.readers import find_grid, read_array, read_file, read_mosaic
+from refocal.lightfields.readers import find_grid, read_array, read_file, read_mosaic, read_view
 from refocal.scenes.synthetic.textures import GROUPS, photograph
 
 
@@ -241,3 +243,27 @@ def test_mosaics_of_real_lenslet_cameras_are_found_to_be_of_their_grid(real_data
     if not found:
         pytest.skip("no real mosaics here")
     assert all(got == wanted for got, wanted in found.values()), found
+
+
+def test_views_with_a_profile_become_srgb(tmp_path: Path) -> None:
+    red, icc = np.full((8, 8, 3), (230, 60, 50), np.uint8), profiles.matrix_profile(12)
+    Image.fromarray(red).save(tmp_path / "a.png", icc_profile=icc)
+    np.testing.assert_array_equal(read_view(tmp_path / "a.png"), profiles.to_srgb(red, icc))
+
+
+def test_arrays_as_others_lay_them_out(tmp_path: Path) -> None:
+    views = np.random.default_rng(0).integers(0, 256, (3, 3, 12, 16, 3), np.uint8)
+    alpha = np.concatenate([views, np.full_like(views[..., :1], 255)], axis=-1)
+    for name, stored in {
+        "row": views.reshape(9, 12, 16, 3),
+        "channels first": views.transpose(0, 1, 4, 2, 3),
+        "alpha": alpha,
+    }.items():
+        np.save(tmp_path / f"{name}.npy", stored)
+        np.testing.assert_array_equal(read_file(tmp_path / f"{name}.npy", None), views)
+    np.save(tmp_path / "odd.npy", views.reshape(9, 12, 16, 3)[:8])
+    with pytest.raises(ValueError, match="8 views in one row; reshape it"):
+        read_file(tmp_path / "odd.npy", None)
+    np.save(tmp_path / "dim.npy", views.astype(np.uint16) * 4)
+    with pytest.warns(UserWarning, match=r"values reach 1020 of 65535, as if they had 10 bits"):
+        read_file(tmp_path / "dim.npy", None)

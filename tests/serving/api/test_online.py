@@ -1,6 +1,8 @@
 """One photo: what POST /refocus, /sweep, /disparity and /living answer."""
 
+import base64
 import io
+import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +15,7 @@ from PIL import Image, ImageCms
 from service_worker import file_of, photo_of, pixels_of
 from starlette.testclient import TestClient
 
+from refocal.images.profiles import matrix_profile, to_srgb
 from refocal.model.refocuser import Refocuser
 
 Client = TestClient
@@ -211,3 +214,18 @@ def test_aperture_0_gives_the_photo_back_without_looking_for_depth(
     answer = client.post("/refocus", files={"photo": ("p.png", file_of())}, data={"focus": "0", "aperture": "0"})
     assert answer.status_code == 200
     np.testing.assert_array_equal(pixels_of(answer.content), pixels_of(file_of()))
+
+
+def test_films_and_living_pictures_of_a_wide_gamut_are_srgb(client: Client) -> None:
+    red, icc = np.full((40, 60, 3), (230, 60, 50), np.uint8), matrix_profile(12)
+    buffer = io.BytesIO()
+    Image.fromarray(red).save(buffer, "PNG", icc_profile=icc)
+    wanted = to_srgb(red, icc)[20, 30].astype(int)
+    files = {"photo": ("p.png", buffer.getvalue())}
+    answer = client.post("/sweep", files=files, data={"levels": "2", "format": "zip", "aperture": "0"})
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        frame = pixels_of(archive.read("000.jpg"))
+    assert np.abs(frame[20, 30] - wanted).max() < 6
+    page = client.post("/living", files=files, data={"levels": "3", "aperture": "0"}).text
+    inside = re.findall(r"data:image/webp;base64,([A-Za-z0-9+/=]+)", page)
+    assert np.abs(pixels_of(base64.b64decode(inside[0]))[20, 30] - wanted).max() < 6
