@@ -3,11 +3,13 @@
     python benchmarks/brackets.py                   # light fields of the sample
     python benchmarks/brackets.py LIGHTFIELD …      # one's own, files or folders
 
-PSNR (dB) and SSIM of the all-in-focus photos, and the seconds that they take: refocal's from pixels in memory, enfuse's
-from PNG files of the same 8 bits. Without enfuse, refocal alone.
+First the memory that fusing takes beside the slices. Then PSNR (dB) and SSIM of the all-in-focus photos, and the
+seconds that they take: refocal's from pixels in memory, enfuse's from PNG files of the same 8 bits. Without enfuse,
+refocal alone.
 """
 
 import argparse
+import resource
 import shutil
 import subprocess
 import tempfile
@@ -16,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
 
 from refocal import LightField, focal_stack, fuse_bracket
 from refocal.depth.from_views.plane_sweep import find_range
@@ -54,6 +57,19 @@ def fused_by_enfuse(slices: list[NDArray[np.uint8]], folder: Path) -> tuple[NDAr
     return np.asarray(read_image(folder / "fused.png").pixels)[..., :3], seconds
 
 
+def bytes_a_pixel(height: int = 2000, width: int = 3000) -> float:
+    """Return how much the memory of this process grows at most while slices are fused; called before anything large."""
+    rng = np.random.default_rng(0)
+    noise = gaussian_filter(rng.normal(0, 300, (height, width, 3)).astype(np.float32), (1, 1, 0))
+    slices = [eight_bit((gaussian_filter(noise, (blur, blur, 0)) + 128).clip(0, 255) / 255) for blur in range(4)]
+    moved = [np.roll(one, number, axis=1) for number, one in enumerate(slices)]  # so that they are registered too
+    fuse_bracket([one[:64, :64] for one in moved])  # compiles
+    del noise, slices
+    before = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    fuse_bracket(moved)
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before) / (height * width)
+
+
 def row(name: str, values: NDArray[np.float64]) -> str:
     """Return a row of the table."""
     cells = [f"{psnr:6.2f} dB, {ssim:.3f}, {seconds:5.1f} s" for psnr, ssim, seconds in values.reshape(-1, 3)]
@@ -66,6 +82,7 @@ def main() -> None:
     parser.add_argument("lightfields", type=Path, nargs="*")
     paths = parser.parse_args().lightfields or sorted(path for path in Path("data").iterdir() if path.is_dir())
     peer = shutil.which("enfuse") is not None
+    print(f"fusing takes {bytes_a_pixel():.0f} bytes a pixel beside the slices\n")
     found = []
     print("| light field | refocal |" + (" enfuse |" if peer else ""))
     for path in paths:

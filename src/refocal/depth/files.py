@@ -7,7 +7,6 @@ import re
 import warnings
 import zipfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 
 from refocal.depth.portrait import depth_inside, grey
 from refocal.images.decoding import MAX_PIXELS, decode, is_avif, turned
-from refocal.images.image import write_image
+from refocal.images.image import read_bytes, write_image
 from refocal.images.tiff import MAGICS, decode_map
 
 READ = "a grey PNG, TIFF, JPEG or WebP, NPY, NPZ, PFM, or the portrait photo of a phone"
@@ -52,13 +51,7 @@ def read_disparity(
         One line that names the file: absent, damaged, no such format, in colour, or no depth in it.
     """
     name = name or ("the map" if isinstance(source, bytes) else os.fspath(source))
-    if isinstance(source, bytes):
-        data = source
-    else:
-        try:
-            data = Path(source).read_bytes()
-        except OSError as error:
-            raise ValueError(f"cannot read {name}: {error.strerror or error}") from None
+    data = source if isinstance(source, bytes) else read_bytes(source)
     if data.startswith((b"\x93NUMPY", b"PK\3\4")):
         return _from_numpy(data, name, max_pixels)
     if re.match(rb"P[fF]\s", data):

@@ -162,9 +162,8 @@ class OnnxNetwork:
             warnings.warn(line, stacklevel=2)
         mean, std = (np.array(colours, np.float32) for colours in (self.conventions.mean, self.conventions.std))
         values = shrunk(pixels, height, width)
-        values = (
-            np.rint(values * 255) if self._type == np.uint8 else (values - mean) / std
-        )  # integers: normalised inside
+        # A network that takes bytes normalises inside.
+        values = np.rint(values * 255) if self._type == np.uint8 else (values - mean) / std
         feed = np.ascontiguousarray(values if self._last else values.transpose(2, 0, 1), self._type)[None]
         try:
             (out,) = self._session.run([self._output], {self._name: feed})

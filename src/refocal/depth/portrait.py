@@ -12,7 +12,6 @@ import html
 import io
 import os
 import re
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.MpoImagePlugin import MpoImageFile
 
 from refocal.images.decoding import MAX_PIXELS, decode, is_avif
+from refocal.images.image import read_bytes
 from refocal.images.metadata import ORIENTATION, orientation_of
 
 _EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\0"
@@ -52,11 +52,7 @@ def depth_inside(source: str | os.PathLike[str] | bytes, name: str = "the pictur
     if isinstance(source, bytes):
         data = source
     else:
-        name = str(source)
-        try:
-            data = Path(source).read_bytes()
-        except OSError as error:
-            raise ValueError(f"cannot read {name}: {error.strerror or error}") from None
+        data, name = read_bytes(source), os.fspath(source)
     if data[4:8] == b"ftyp":
         return None if is_avif(data) else _inside_heif(data, name)
     return _inside_jpeg(data, name) if data.startswith(b"\xff\xd8\xff") else None
@@ -90,10 +86,13 @@ def _inside_jpeg(data: bytes, name: str) -> NDArray[np.float32] | None:
     """Return the map that a phone put into its JPEG, upright; None if there is none."""
     try:
         picture = JpegImageFile(io.BytesIO(data))
-        found = _google(picture, name)
-        for part in _further_pictures(data, picture) if found is None else ():
-            found = _apple(part, name) if found is None else found
-        found = _dynamic(data, picture, name) if found is None else found
+        xmp = _whole_xmp(picture)
+        found = _google(xmp, name)
+        if found is None:
+            further = (_apple(part, name) for part in _further_pictures(data, picture))
+            found = next((depth for depth in further if depth is not None), None)
+        if found is None:
+            found = _dynamic(data, xmp, name)
         if found is None:
             _refuse_others(data)
             return None
@@ -139,18 +138,16 @@ def _apple(part: bytes, name: str) -> NDArray[np.float32] | None:
     return (values if kind == "disparity" else 1 / np.maximum(values, 1e-3)).astype(np.float32)
 
 
-def _google(picture: JpegImageFile, name: str) -> NDArray[np.float32] | None:
+def _google(xmp: bytes, name: str) -> NDArray[np.float32] | None:
     """Decode the map in the photo's XMP."""
-    xmp = _whole_xmp(picture)
     coded = _field(xmp, "GDepth:Data")
     if coded is None:
         return None
     return _ranged(decode(base64.b64decode(coded), name, MAX_PIXELS)[0], xmp, "GDepth")
 
 
-def _dynamic(data: bytes, picture: JpegImageFile, name: str) -> NDArray[np.float32] | None:
+def _dynamic(data: bytes, xmp: bytes, name: str) -> NDArray[np.float32] | None:
     """Decode the map behind the photo that Dynamic Depth names: items follow each other up to the end of the file."""
-    xmp = _whole_xmp(picture)
     items = re.findall(rb"<(?:\w+:)?Item\b[^>]*?>", xmp)
     ends, end = [], len(data)
     for item in reversed(items):
@@ -197,7 +194,7 @@ def _field(xmp: bytes, key: str) -> str | None:
     if found is None:
         return None
     text = (found[1] or found[2] or found[3] or b"").decode("latin-1")
-    return html.unescape(text).strip() if b"&" in found[0] else text.strip()
+    return html.unescape(text).strip()
 
 
 def grey(pixels: NDArray[Any], name: str) -> NDArray[Any]:

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from refocal.images import encoding
 from refocal.images.image import write_image, written_beside
 
 Frames = Sequence[NDArray[np.uint8]]
-LONGEST = {".webp": 16383, ".gif": 65535, ".mp4": 8192}  # px a side that a format, or its players, take
+LONGEST = {".webp": encoding.LONGEST[".webp"], ".gif": 65535, ".mp4": 8192}  # px a side that format or players take
 
 
 def write_animation(path: str | os.PathLike[str], frames: Frames, fps: float) -> None:

@@ -7,13 +7,13 @@ warn of 100-megapixel photos, which cameras make, and try forty formats; the siz
 import io
 import re
 import warnings
+from collections.abc import Iterator
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
 import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
@@ -24,10 +24,11 @@ from PIL.WebPImagePlugin import WebPImageFile
 from refocal.images.errors import NoPictureError, RawFileError, TooLargeError, check_size
 from refocal.images.metadata import ORIENTATION, kept_xmp, loaded_exif, orientation_of, readable_exif, written_exif
 from refocal.images.profiles import cmyk_to_rgb, fitting, nclx_of, png_profile, profile_of_code
-from refocal.images.tiff import MAGICS, decode_tiff
+from refocal.images.tiff import MAGICS, Stored, decode_tiff
 
 MAX_PIXELS = 2**28  # 268 megapixels: phones make 200
 FORMATS = "JPEG, PNG, WebP, TIFF, HEIC, AVIF, BMP, PNM"
+_KINDS = {b"\xff\xd8\xff": JpegImageFile, b"\x89PNG": PngImageFile, b"BM": BmpImageFile}  # by the first bytes
 # EXIF orientation -> how stored rows and columns become upright ones (CIPA DC-008, 4.6.5.A): transposed first, then
 # rows and columns reversed.
 _TURNS = {2: (0, 0, 1), 3: (0, 1, 1), 4: (0, 1, 0), 5: (1, 0, 0), 6: (1, 0, 1), 7: (1, 1, 1), 8: (1, 1, 0)}
@@ -48,16 +49,6 @@ class Decoded(NamedTuple):
     xmp: bytes | None
     dpi: tuple[float, float] | None
     orientation: int
-
-
-class _Stored(NamedTuple):
-    """The same as it lies in the file."""
-
-    pixels: NDArray[Any]
-    icc: bytes | None
-    exif: Image.Exif
-    xmp: bytes | str | None = None
-    dpi: tuple[float, float] | None = None
 
 
 def decode(data: bytes, name: str, max_pixels: int) -> Decoded:
@@ -99,11 +90,11 @@ def is_avif(data: bytes) -> bool:
     return data[4:8] == b"ftyp" and any(brand in data[8:64] for brand in (b"avif", b"avis"))
 
 
-def _decode(data: bytes, name: str, max_pixels: int) -> _Stored:
+def _decode(data: bytes, name: str, max_pixels: int) -> Stored:
     if data[:4] in MAGICS:
         if _RAW_SUFFIX.fullmatch(PurePath(name).suffix):
             raise RawFileError
-        return _Stored(*decode_tiff(data, max_pixels))
+        return decode_tiff(data, max_pixels)
     if data.startswith(_RAW_MAGICS) or data[4:12] == b"ftypcrx ":
         raise RawFileError
     if data[4:8] == b"ftyp" and not is_avif(data):
@@ -140,7 +131,7 @@ def _sound(dpi: object) -> tuple[float, float] | None:
     return (across, down) if 1 <= across < 65535 and 1 <= down < 65535 else None  # NaN fails too
 
 
-def _decode_pillow(data: bytes, max_pixels: int) -> _Stored:
+def _decode_pillow(data: bytes, max_pixels: int) -> Stored:
     picture = _kind_of(data)(io.BytesIO(data))
     check_size(*picture.size, max_pixels)
     is_png = isinstance(picture, PngImageFile)
@@ -151,7 +142,7 @@ def _decode_pillow(data: bytes, max_pixels: int) -> _Stored:
     exif, icc, dpi = readable_exif(picture.getexif), about.get("icc_profile"), about.get("dpi")
     xmp = about.get("xmp") or about.get("XML:com.adobe.xmp")
     if picture.mode == "CMYK":
-        return _Stored(np.asarray(cmyk_to_rgb(picture, icc)), None, exif, xmp, dpi)
+        return Stored(np.asarray(cmyk_to_rgb(picture, icc)), None, exif, xmp, dpi)
     # libpng is nearly twice as fast (benchmarks/lightfields.py); Pillow cuts 16-bit colour to 8 bit (24: bit depth).
     by_libpng = plain or (is_png and data[24] == 16)
     pixels = _with_known_channels(imagecodecs.png_decode(_pixels_alone(data)) if by_libpng else _by_pillow(picture))
@@ -159,7 +150,7 @@ def _decode_pillow(data: bytes, max_pixels: int) -> _Stored:
         icc = png_profile(data, about, grey=pixels.ndim == 2)
     elif icc is None and is_avif(data):
         icc = profile_of_code(*nclx_of(data))
-    return _Stored(pixels, icc, exif, xmp, dpi)
+    return Stored(pixels, icc, exif, xmp, dpi)
 
 
 def _by_pillow(picture: ImageFile) -> NDArray[Any]:
@@ -171,14 +162,11 @@ def _by_pillow(picture: ImageFile) -> NDArray[Any]:
 
 
 def _kind_of(data: bytes) -> type[ImageFile]:
-    if data.startswith(b"\xff\xd8\xff"):
-        return JpegImageFile
-    if data.startswith(b"\x89PNG"):
-        return PngImageFile
+    for magic, kind in _KINDS.items():
+        if data.startswith(magic):
+            return kind
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return WebPImageFile
-    if data.startswith(b"BM"):
-        return BmpImageFile
     if data[:1] == b"P" and data[1:2] in b"123456" and data[2:3].isspace():
         return PpmImageFile
     if is_avif(data):
@@ -188,15 +176,22 @@ def _kind_of(data: bytes) -> type[ImageFile]:
     raise NoPictureError
 
 
-def _pixels_alone(data: bytes) -> bytes:
-    """Return a PNG file without what stands beside its pixels: libpng prints what it dislikes there."""
-    kept, start, at = [], 0, 8
+def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Give name, start and end of each chunk of a PNG file, as far as they can be told."""
+    at = 8
     while at + 8 <= len(data):
         end = at + 12 + int.from_bytes(data[at : at + 4])
-        if data[at + 4 : at + 8] not in {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}:
+        yield data[at + 4 : at + 8], at, end
+        at = end
+
+
+def _pixels_alone(data: bytes) -> bytes:
+    """Return a PNG file without what stands beside its pixels: libpng prints what it dislikes there."""
+    kept, start = [], 0
+    for name, at, end in _png_chunks(data):
+        if name not in {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}:
             kept.append(memoryview(data)[start:at])
             start = end
-        at = end
     return data if not kept else b"".join([*kept, memoryview(data)[start:]])
 
 
@@ -204,17 +199,15 @@ def _is_plain_png(data: bytes) -> bool:
     """Tell whether a PNG file is grey, RGB or RGBA of 8 bits, with nothing to be known behind its pixels."""
     if data[24] != 8 or data[25] not in {0, 2, 6}:  # IHDR: bit depth, colour type
         return False
-    at, seen = 8, set()
-    while at + 8 <= len(data):
-        kind = data[at + 4 : at + 8]
-        if kind == b"tRNS" or (b"IDAT" in seen and kind not in {b"IDAT", b"IEND"}):
+    seen = set()
+    for name, _, _ in _png_chunks(data):
+        if name == b"tRNS" or (b"IDAT" in seen and name not in {b"IDAT", b"IEND"}):
             return False
-        seen.add(kind)
-        at += 12 + int.from_bytes(data[at : at + 4])
+        seen.add(name)
     return b"IEND" in seen
 
 
-def _decode_heif(data: bytes, max_pixels: int) -> _Stored:
+def _decode_heif(data: bytes, max_pixels: int) -> Stored:
     import pillow_heif
 
     if not pillow_heif.is_supported(data):
@@ -233,7 +226,7 @@ def _decode_heif(data: bytes, max_pixels: int) -> _Stored:
         depth = int(about.get("bit_depth", 16))
         white = 2**16 - 2 ** (16 - depth)
         pixels = np.rint(pixels * np.float32(65535 / white)).clip(0, 65535).astype(np.uint16)
-    return _Stored(pixels, icc, exif, about.get("xmp"))
+    return Stored(pixels, icc, exif, about.get("xmp"))
 
 
 def _with_known_channels(pixels: NDArray[Any]) -> NDArray[Any]:

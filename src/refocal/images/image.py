@@ -78,12 +78,15 @@ def read_image(source: str | os.PathLike[str] | bytes, *, max_pixels: int = MAX_
     """
     if isinstance(source, bytes):
         return Image(*decode(source, "the picture", max_pixels))
-    path = Path(source)
+    return Image(*decode(read_bytes(source), os.fspath(source), max_pixels))
+
+
+def read_bytes(path: str | os.PathLike[str]) -> bytes:
+    """Return what a file holds; ValueError, in one line that names it, where it cannot be read."""
     try:
-        data = path.read_bytes()
+        return Path(path).read_bytes()
     except OSError as error:
-        raise ValueError(f"cannot read {path}: {error.strerror or error}") from None
-    return Image(*decode(data, str(path), max_pixels))
+        raise ValueError(f"cannot read {os.fspath(path)}: {error.strerror or error}") from None
 
 
 def write_image(path: str | os.PathLike[str], pixels: Pixels, *, like: Image | None = None, quality: int = 95) -> None:

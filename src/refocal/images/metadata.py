@@ -7,6 +7,7 @@ photo; what cannot be read or written is left out, with a warning.
 import re
 import warnings
 from collections.abc import Callable, MutableMapping
+from functools import partial
 from typing import Any, NamedTuple
 from xml.etree import ElementTree as ET
 
@@ -67,13 +68,13 @@ class Metadata(NamedTuple):
 
 def loaded_exif(block: bytes | None) -> Exif:
     """Return the tags of an EXIF block; empty, with a warning, where it cannot be read."""
+    return readable_exif(partial(_loaded, block)) if block else Exif()
 
-    def load() -> Exif:
-        exif = Exif()
-        exif.load(block or b"")
-        return exif
 
-    return readable_exif(load) if block else Exif()
+def _loaded(block: bytes) -> Exif:
+    exif = Exif()
+    exif.load(block)
+    return exif
 
 
 def readable_exif(load: Callable[[], Exif]) -> Exif:
@@ -219,12 +220,9 @@ def kept_xmp(packet: bytes | str | None, size: tuple[int, int]) -> bytes | None:
             return None
         xmp = made
     xmp = re.sub(rb"(tiff:Orientation\s*=\s*[\"'])\d+|(<tiff:Orientation>)\d+", rb"\g<1>\g<2>1", xmp)
-    for tail in (rb"\s*=\s*[\"']", rb">"):
-        for name, side in (
-            (rb"tiff:ImageWidth|exif:PixelXDimension", size[0]),
-            (rb"tiff:ImageLength|exif:PixelYDimension", size[1]),
-        ):
-            xmp = re.sub(rb"((?:%s)%s)\d+" % (name, tail), rb"\g<1>%d" % side, xmp)
+    named = (b"tiff:ImageWidth|exif:PixelXDimension", b"tiff:ImageLength|exif:PixelYDimension")
+    for names, side in zip(named, size, strict=True):
+        xmp = re.sub(rb"((?:%s)(?:\s*=\s*[\"']|>))\d+" % names, rb"\g<1>%d" % side, xmp)
     return xmp
 
 

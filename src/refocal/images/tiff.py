@@ -33,17 +33,17 @@ REDUCED, MASK = 1, 4  # bits of NewSubfileType
 _ASSOCIATED, _UNASSOCIATED = 1, 2  # of ExtraSamples: premultiplied and straight alpha
 
 
-class Tiff(NamedTuple):
-    """What a TIFF file holds: pixels as stored, ICC profile, tags, XMP, and pixels an inch."""
+class Stored(NamedTuple):
+    """What a file holds, as it lies there: pixels, ICC profile, EXIF, XMP, and pixels an inch."""
 
     pixels: NDArray[Any]
     icc: bytes | None
     exif: Image.Exif
-    xmp: bytes | None
-    dpi: tuple[float, float] | None
+    xmp: bytes | str | None = None
+    dpi: tuple[float, float] | None = None
 
 
-def decode_tiff(data: bytes, max_pixels: int) -> Tiff:
+def decode_tiff(data: bytes, max_pixels: int) -> Stored:
     """Decode the first page that is neither a thumbnail nor a mask."""
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         page = _picture(file, data)
@@ -56,7 +56,7 @@ def decode_tiff(data: bytes, max_pixels: int) -> Tiff:
         icc = page.iccprofile
         xmp = page.tags[XMP_TAG].value if XMP_TAG in page.tags else None
         pixels, icc = _coloured(page, _plain_dtype(pixels), icc)
-        return Tiff(pixels, icc, _tags(page, data), xmp if isinstance(xmp, bytes) else None, _density(page))
+        return Stored(pixels, icc, _tags(page, data), xmp if isinstance(xmp, bytes) else None, _density(page))
 
 
 def decode_map(data: bytes, max_pixels: int) -> NDArray[Any] | None:

@@ -17,11 +17,11 @@ from PIL import Image
 
 from refocal.depth.disparity import to_focus
 from refocal.depth.upsampling import enlarge
+from refocal.images.encoding import LONGEST
 from refocal.images.image import Pixels, checked_pixels, reduced
 from refocal.model.refocuser import Refocuser
 
 SIDE = 1280  # px: long side of the frames at most; larger ones would weigh more than a page should
-LONGEST = 16383  # px: of WebP
 MAP_SIDE = 320  # px: long side of the disparity inside
 START = 0.5  # of the way from far to near, where a model finds no disparity
 
@@ -68,7 +68,7 @@ def living_html(
     long = max(pixels.shape[:2])
     side = max(1, round(min(pixels.shape[:2]) * min(1, SIDE / long)))
     small = np.rint(reduced(pixels, side) * 255).astype(np.uint8)
-    if max(small.shape) > LONGEST:
+    if max(small.shape) > LONGEST[".webp"]:
         raise ValueError(f"photo is too narrow for a living picture: {pixels.shape[1]} x {pixels.shape[0]} px")
     strength = None if aperture is None else aperture * max(small.shape) / long
     depth = None

@@ -35,7 +35,7 @@ class Slices(Sequence[NDArray[Any]]):
 
     def __init__(self, paths: Sequence[Path], size: tuple[int, int]) -> None:
         self.size = size
-        self.paths = [path for path, _ in _without_copies(paths)]
+        self.paths = _without_copies(paths)
         pixels = size[0] * size[1]
         needed = pixels * (FUSING + DECODING)
         check_memory(needed, f"fusing photos of {size[1]} x {size[0]} pixels", "make them smaller first")
@@ -65,8 +65,8 @@ class Slices(Sequence[NDArray[Any]]):
         return pixels
 
 
-def _without_copies(paths: Sequence[Path]) -> list[tuple[Path, str]]:
-    """Return the paths whose contents differ from those before, and their digests."""
+def _without_copies(paths: Sequence[Path]) -> list[Path]:
+    """Return the paths whose contents differ from those before."""
     kept: dict[str, Path] = {}
     for path in paths:
         try:
@@ -74,4 +74,4 @@ def _without_copies(paths: Sequence[Path]) -> list[tuple[Path, str]]:
                 kept.setdefault(hashlib.file_digest(file, "sha256").hexdigest(), path)
         except OSError as error:
             raise ValueError(f"cannot read {path}: {error.strerror or error}") from None
-    return [(path, digest) for digest, path in kept.items()]
+    return list(kept.values())

@@ -120,9 +120,14 @@ class Jobs:
         path = self._path(job) / "result.zip"
         return path if path.exists() else None
 
-    def waiting(self) -> int:
-        """Return the number of jobs that wait or run."""
-        return sum(1 for _ in self._open())
+    def waiting(self) -> list[Path]:
+        """Return the folders of the jobs that wait or run, the oldest first; none while the disk fails."""
+        try:
+            paths = [path for path in self._all() if not any((path / mark).exists() for mark in ENDED)]
+        except OSError:
+            LOG.exception("the folder of batches cannot be read")
+            return []
+        return sorted(paths, key=modified)
 
     def clean(self) -> None:
         """Remove what is older than `max_age`, and incomplete jobs of killed servers."""
@@ -137,7 +142,9 @@ class Jobs:
         while not stop.is_set():
             self.wake.clear()
             waits = False
-            for path in self._waiting(report):
+            paths = self.waiting()
+            report(len(paths))
+            for path in paths:
                 try:
                     self._take(path, refocus, stop)
                 except Exception:  # noqa: BLE001  a full disk, most likely: nothing of a job may end this thread
@@ -149,16 +156,6 @@ class Jobs:
                     return
             pause = min(2 * pause, LATEST) if waits else IDLE
             (stop if waits else self.wake).wait(pause)
-
-    def _waiting(self, report: Callable[[int], None]) -> list[Path]:
-        """Return the jobs to be done, the oldest first, and report how many they are; none while the disk fails."""
-        try:
-            paths = list(self._open())
-        except OSError:
-            LOG.exception("the folder of batches cannot be read")
-            paths = []
-        report(len(paths))
-        return paths
 
     def _take(self, path: Path, refocus: Refocus, stop: threading.Event) -> None:
         """Do a job, unless another worker has it; one that cannot be read is marked as failed."""
@@ -200,10 +197,6 @@ class Jobs:
 
     def _all(self) -> Iterator[Path]:
         return (entry for entry in self.folder.iterdir() if ID.fullmatch(entry.name))
-
-    def _open(self) -> Iterator[Path]:
-        paths = (path for path in self._all() if not any((path / mark).exists() for mark in ENDED))
-        return iter(sorted(paths, key=modified))
 
     def _path(self, job: str) -> Path:
         path = self.folder / job
