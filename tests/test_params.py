@@ -8,6 +8,7 @@ import pytest
 import torch
 import yaml
 
+from refocal.learning.networks.deblur import Deblur
 from refocal.learning.networks.lens import Lens
 from refocal.learning.networks.unet import UNet
 from refocal.learning.training.gan import build_run
@@ -16,7 +17,7 @@ from refocal.stages import preset
 from refocal.stages.train import train_config
 
 ROOT = Path(__file__).parents[1]
-PRESETS = ("depthfield", "lens", "lens_depth", "pix2pix", "sample")
+PRESETS = ("depthfield", "lens", "lens_depth", "pix2pix", "refocusgan", "sample")
 
 
 @pytest.fixture(autouse=True)
@@ -91,10 +92,20 @@ def test_a_preset_of_the_lens_builds_a_lens_that_fits_its_crop(name: str) -> Non
     assert (train.losses.l1 > 0) == (name != "lens_depth")
 
 
+def test_the_preset_of_both_stages_trains_two_conditional_gans_with_the_losses_of_the_paper() -> None:
+    params = chosen("refocusgan")
+    for config in (train_config(params.train), train_config(params.train, params.deblur)):
+        losses = config.losses
+        assert min(losses.adversarial, losses.perceptual, losses.l1) > 0 == losses.ssim
+        assert (config.init, config.crop, config.epochs) == (None, 256, 100)
+        run = build_run(config, torch.device("cpu"))
+        assert isinstance(run.generator, Deblur if config.network == "deblur" else UNet)
+
+
 def test_a_preset_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert preset.main(["depthfeild"]) == 2
-    line = "preset: there is no preset depthfeild: one of depthfield, lens, lens_depth, pix2pix, sample is wanted\n"
-    assert capsys.readouterr().err == line
+    names = "depthfield, lens, lens_depth, pix2pix, refocusgan, sample"
+    assert capsys.readouterr().err == f"preset: there is no preset depthfeild: one of {names} is wanted\n"
     assert preset.main([]) == 2
 
 

@@ -1,7 +1,7 @@
 """params.yaml as frozen models: checked once, before a stage runs; unknown keys are errors."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -60,7 +60,20 @@ class UNetParams(Section):
     residual: bool = False
 
 
-class LensParams(Section):
+class Widths(Section):
+    """Channels and blocks of a network at each of its sizes."""
+
+    widths: tuple[Annotated[int, Field(ge=4)], ...]
+    blocks: tuple[Annotated[int, Field(ge=0)], ...]
+
+    @model_validator(mode="after")
+    def _belong_together(self) -> Self:
+        if not self.widths or len(self.widths) != len(self.blocks):
+            raise ValueError(f"widths and blocks must be lists of one length, got {self.widths} and {self.blocks}")
+        return self
+
+
+class LensParams(Widths):
     """The physics-guided generator: disparity, renderer, refiner."""
 
     widths: tuple[Annotated[int, Field(ge=4)], ...] = (32, 64, 128, 192)
@@ -71,11 +84,12 @@ class LensParams(Section):
     highlights: Annotated[float, Field(ge=1)] = 1
     encoder: Literal["plain", "efficientnet_lite0"] = "plain"
 
-    @model_validator(mode="after")
-    def _belong_together(self) -> "LensParams":
-        if not self.widths or len(self.widths) != len(self.blocks):
-            raise ValueError(f"widths and blocks must be lists of one length, got {self.widths} and {self.blocks}")
-        return self
+
+class DeblurParams(Widths):
+    """The generator that makes photos sharp."""
+
+    widths: tuple[Annotated[int, Field(ge=4)], ...] = (32, 64, 96, 128)
+    blocks: tuple[Annotated[int, Field(ge=0)], ...] = (1, 2, 2, 2)
 
 
 class PatchGANParams(Section):
@@ -103,9 +117,10 @@ class Train(Section):
     """Section `train`: prepared scenes -> generator."""
 
     seed: int = 0
-    network: Literal["unet", "lens"] = "unet"
+    network: Literal["unet", "lens", "deblur"] = "unet"
     unet: UNetParams = UNetParams()
     lens: LensParams = LensParams()
+    deblur: DeblurParams = DeblurParams()
     discriminator: PatchGANParams = PatchGANParams()
     losses: LossParams = LossParams()
     epochs: Annotated[int, Field(ge=0)] = 100  # at the full learning rate
@@ -146,6 +161,27 @@ class Original(Section):
     init: None = None
 
 
+class Deblur(Section):
+    """Section `deblur`: what the training of the generator that deblurs has otherwise than `train`."""
+
+    network: Literal["deblur"] = "deblur"
+    deblur: DeblurParams = DeblurParams()
+    losses: LossParams = LossParams(adversarial=0, perceptual=0, l1=20, ssim=1)
+    epochs: Annotated[int, Field(ge=0)] = 0
+    epochs_decay: Annotated[int, Field(ge=0)] = 100
+    batch: Annotated[int, Field(ge=1)] = 8
+    crop: Annotated[int, Field(ge=16)] = 128
+    crops_per_pair: Annotated[int, Field(ge=1)] = 1
+    zoom: Annotated[float, Field(gt=0, le=1)] | None = None
+    jitter: Fraction = 0.25
+    weights: dict[str, Weight] = {}
+    rendered: Annotated[float, Field(ge=0, lt=1)] = 0
+    composites: Fraction = 0
+    init: str | None = None
+    learning_rate: Annotated[float, Field(gt=0)] = 2e-4
+    ema: Fraction = 0.999
+
+
 class Export(Section):
     """Section `export`: generator -> ONNX."""
 
@@ -176,6 +212,7 @@ class Params(Section):
     stack: Stack = Stack()
     train: Train = Train()
     original: Original = Original()
+    deblur: Deblur = Deblur()
     export: Export = Export()
     evaluate: Evaluate = Evaluate()
     gate: Gate = Gate()

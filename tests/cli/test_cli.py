@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tiny_depth import write_depth_model
-from tiny_model import PROPS, write_lens_models
+from tiny_model import PROPS, write_deblur_model, write_lens_models
 
 import refocal
 from refocal.cli import app, main
@@ -170,9 +170,12 @@ def test_the_examples_of_the_help_are_well_formed(here: Path, sample_folder: Pat
         write_image("photos/garden.jpg", mosaic[:60, :40])
         line = line.replace("depth-anything/Depth-Anything-V2-Small-hf", "depth_anything_v2.onnx")  # no hub here
         line = line.replace("data/mine", "mine")  # the sample is shared
-    if re.search(r"--disparity|--depth-model|--at|refocal lightfield", line):
+    if re.search(r"--disparity|--depth-model|--at|refocal (lightfield|views)", line):
         write_lens_models(here / "models" / "refocal.onnx", PROPS)
         write_image("garden_disparity.png", mosaic[:60, :40, 0])
+    if "--deblur" in line:
+        write_deblur_model(here / "models" / "refocal.onnx")
+        write_image("focused_near.jpg", mosaic[:60, :40])
     if line.startswith("refocal evaluate"):
         Path("captures").symlink_to(sample_folder)
     if line.startswith("refocal sample"):

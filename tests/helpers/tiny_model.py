@@ -88,3 +88,20 @@ def write_lens_models(path: Path, props: dict[str, str]) -> Path:
         helper.set_model_props(model, props | {"inputs": " ".join(inputs)})
         onnx.save(model, path.with_name(f"{path.stem}{part}{path.suffix}"))
     return path
+
+
+def write_deblur_model(model: Path, *, gain: float = 0.5, **more: str) -> Path:
+    """Write NAME.deblur.onnx beside a model: what it calls sharp is `gain` times as bright."""
+    image = ["N", 3, "H", "W"]
+    graph = helper.make_graph(
+        [helper.make_node("Mul", ["photo", "gain"], ["sharp"])],
+        "tiny",
+        [helper.make_tensor_value_info("photo", TensorProto.FLOAT, image)],
+        [helper.make_tensor_value_info("sharp", TensorProto.FLOAT, image)],
+        [numpy_helper.from_array(np.array(gain, np.float32), "gain")],
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    helper.set_model_props(made, PROPS | {"inputs": "photo", "weights": "of deblur"} | more)
+    path = model.with_name(f"{model.stem}.deblur{model.suffix}")
+    onnx.save(made, path)
+    return path

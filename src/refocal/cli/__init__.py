@@ -5,19 +5,48 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 import refocal
 from refocal.cli.bracket import bracket
 from refocal.cli.evaluate import evaluate
-from refocal.cli.help_format import Command
 from refocal.cli.label import label
 from refocal.cli.lightfield import lightfield
 from refocal.cli.living import living
 from refocal.cli.photo import photo, sweep
 from refocal.cli.stack import info, sample, stack
+from refocal.cli.views import views
+
+EXAMPLES = "For example:"
+
+
+class Command(TyperCommand):
+    """A command that shows its options by their `rich_help_panel`, and its examples as they are written.
+
+    Without rich, whose import takes longest.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        if self.help:  # \b keeps a paragraph from being wrapped
+            self.help = self.help.replace(EXAMPLES, f"\b\n{EXAMPLES}")
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the arguments, the options, then each panel's."""
+        panels: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
+        for parameter in self.get_params(ctx):
+            usual = "Arguments" if parameter.param_type_name == "argument" else "Options"
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                panels.setdefault(getattr(parameter, "rich_help_panel", None) or usual, []).append(record)
+        for title, records in panels.items():
+            if records:
+                with formatter.section(title):
+                    formatter.write_dl(records)
+
 
 app = typer.Typer(
     name="refocal",
@@ -28,7 +57,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-for command in (photo, sweep, living, bracket, lightfield, info, stack, sample, label, evaluate):
+for command in (photo, sweep, living, views, bracket, lightfield, info, stack, sample, label, evaluate):
     app.command(no_args_is_help=False, cls=Command)(command)
 # typer's own errors come from click, which newer releases of typer carry inside: reached through typer, it is right
 # with both. BadParameter -> UsageError -> ClickException.

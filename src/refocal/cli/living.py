@@ -19,7 +19,7 @@ from refocal.cli.depth import (
     given_disparity,
     portrait_disparity,
 )
-from refocal.cli.options import Force, check_new
+from refocal.cli.options import Deblur, Force, check_new
 from refocal.cli.photo import Aperture, Model, RequireGpu, Source, Threads
 
 
@@ -42,6 +42,7 @@ def living(
     depth_size: DepthSize = None,
     depth_mean: DepthMean = None,
     depth_std: DepthStd = None,
+    deblur: Deblur = "auto",
     force: Force = False,
 ) -> None:
     """Make a living picture: one HTML file that refocuses where it is clicked and loads nothing from elsewhere.
@@ -53,7 +54,6 @@ def living(
     """
     from refocal.images.image import read_image, written_beside
     from refocal.images.profiles import to_srgb
-    from refocal.images.sharpness import warn_if_blurred
     from refocal.model.living import living_html
     from refocal.model.refocuser import Refocuser
 
@@ -78,7 +78,6 @@ def living(
     )
     if given is None and refocuser.finds_depth:
         given = portrait_disparity(source, pixels)
-    warn_if_blurred(pixels)
     text = living_html(
         refocuser,
         pixels,
@@ -86,6 +85,7 @@ def living(
         disparity_range=None if given is None else (-1, 1),
         aperture=aperture,
         levels=levels,
+        deblur=deblur,
         title=title or os.fsencode(source.stem).decode(errors="replace"),
     )
     with written_beside(output) as beside:

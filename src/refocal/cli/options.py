@@ -3,7 +3,7 @@
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -55,6 +55,10 @@ Focus = Annotated[
 OptionalFocus = Annotated[
     float | None,
     typer.Option(parser=focus_number, metavar="FLOAT", help="-1 the farthest, 1 the nearest plane of the scene."),
+]
+Deblur = Annotated[
+    Literal["auto", "always", "never"],
+    typer.Option(help="Make what is blurred sharp first: auto, where many of the photo's edges are soft; or as named."),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite what is there.")]
 
@@ -185,10 +189,10 @@ def output_folder(path: Path, *, force: bool) -> Iterator[Path]:
         yield beside
 
 
-def with_progress(items: Sequence[T], what: str) -> Iterator[T]:
-    """Go through items with a progress bar on stderr, where that is a terminal."""
+def with_progress(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
+    """Go through items, `total` of them where they do not say, with a progress bar on stderr, if that is a terminal."""
     from rich.console import Console
     from rich.progress import track
 
     quiet = not sys.stderr.isatty()
-    yield from track(items, what, console=Console(stderr=True), transient=True, disable=quiet)
+    yield from track(items, what, total, console=Console(stderr=True), transient=True, disable=quiet)

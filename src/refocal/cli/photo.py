@@ -18,7 +18,7 @@ from refocal.cli.depth import (
     given_disparity,
     portrait_disparity,
 )
-from refocal.cli.options import Force, OptionalFocus, check_new, output_folder, span, with_progress
+from refocal.cli.options import Deblur, Force, OptionalFocus, check_new, output_folder, span, with_progress
 
 if TYPE_CHECKING:
     import numpy as np
@@ -68,16 +68,19 @@ def photo(
     depth_size: DepthSize = None,
     depth_mean: DepthMean = None,
     depth_std: DepthStd = None,
+    deblur: Deblur = "auto",
     force: Force = False,
 ) -> None:
     """Focus a photo elsewhere. Size, depth, transparency, EXIF and colour profile stay as they are.
 
-    A portrait photo of a phone brings its depth along: that is taken, unless another is named.
+    A portrait photo of a phone brings its depth along: that is taken, unless another is named. A photo that is blurred,
+    as one focused on something near, is made sharp first.
 
     For example:
       refocal photo garden.jpg -o near.jpg --focus 1
       refocal photo garden.jpg -o far.jpg --focus -0.5 --aperture 8
       refocal photo garden.jpg -o rose.jpg --at 0.3,0.6
+      refocal photo focused_near.jpg -o far.jpg --focus -1 --deblur always
       refocal photo scan.tif -o near.tif --focus 1 --model my.onnx
       refocal photo garden.jpg -o near.jpg --focus 1 --disparity garden_disparity.png
       refocal photo garden.jpg -o near.jpg --focus 1 --depth-model metric.onnx --is-depth --depth-size 392
@@ -85,7 +88,6 @@ def photo(
     from refocal.depth.disparity import focus_at
     from refocal.images.encoding import check_format
     from refocal.images.image import read_image, write_image
-    from refocal.images.sharpness import warn_if_blurred
     from refocal.model.refocuser import Refocuser
 
     check_new(output, force=force)
@@ -103,9 +105,8 @@ def photo(
     if given is None and refocuser.finds_depth:
         given = portrait_disparity(source, image.pixels)
         by = "" if given is None else f", by the depth inside {source}"
-    if given is not None:
-        warn_if_blurred(image.pixels)
-    for pixels in with_progress([image.pixels], "Refocusing"):
+    for original in with_progress([image.pixels], "Refocusing"):
+        pixels = refocuser.deblurred(original, deblur)
         if point is not None:
             if not refocuser.finds_depth:
                 raise ValueError(f"--at: the model {refocuser.model} finds no disparity; give --focus")
@@ -113,7 +114,9 @@ def photo(
             focus = focus_at(given, *point)
         level = 0.0 if focus is None else focus
         refocused = (
-            refocuser(pixels, level, aperture) if given is None else refocuser.render(pixels, given, level, aperture)
+            refocuser(pixels, level, aperture, deblur="never")
+            if given is None
+            else refocuser.render(pixels, given, level, aperture)
         )
         write_image(output, refocused, like=image, quality=quality)
     typer.echo(f"{output}: focus {level:.3g}{by}")
@@ -156,6 +159,7 @@ def sweep(
     depth_size: DepthSize = None,
     depth_mean: DepthMean = None,
     depth_std: DepthStd = None,
+    deblur: Deblur = "auto",
     force: Force = False,
 ) -> None:
     """Sweep the focus through a photo, far to near and back: an animation, or a folder of frames.
@@ -166,7 +170,6 @@ def sweep(
       refocal sweep garden.jpg -o frames --focus -1,-0.5,0,0.5,1 --size 4000
     """
     from refocal.images.animation import check_fps, check_size, write_animation, writer_for
-    from refocal.images.sharpness import warn_if_blurred
     from refocal.model.refocuser import Refocuser
 
     numbers = span(focus, "--focus")
@@ -179,18 +182,19 @@ def sweep(
     if not in_folder:
         check_size(output, *pixels.shape[1::-1])
     refocuser = Refocuser(model, tile=tile, threads=threads, require_gpu=require_gpu)
+    pixels = refocuser.deblurred(pixels, deblur)
     diameter = None if aperture is None else aperture * scale
     network = depth_model, depth_preset, depth_size, depth_mean, depth_std
     depth = given_disparity(pixels, disparity, disparity_range, is_depth, inverted, *network, orientation=orientation)
     if depth is None and refocuser.finds_depth:
         depth = portrait_disparity(source, pixels)
         depth = refocuser.analyse(pixels) if depth is None else depth  # once, not for each frame
-    if depth is not None:
-        warn_if_blurred(pixels)
 
     def render() -> list[Any]:
         if depth is None:
-            return [refocuser(pixels, number, diameter) for number in with_progress(numbers, "Refocusing")]
+            return [
+                refocuser(pixels, number, diameter, deblur="never") for number in with_progress(numbers, "Refocusing")
+            ]
         return [refocuser.render(pixels, depth, number, diameter) for number in with_progress(numbers, "Refocusing")]
 
     if in_folder:

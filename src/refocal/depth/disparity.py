@@ -195,3 +195,12 @@ def focus_at(disparity: NDArray[np.float32], x: float, y: float) -> float:
     reach = max(1, round(AROUND * max(height, width)))
     near = disparity[max(0, row - reach) : row + reach + 1, max(0, column - reach) : column + reach + 1]
     return float(np.clip(np.median(near), -1, 1))
+
+
+def checked_disparity(disparity: Any, photo: NDArray[Any]) -> NDArray[np.float32]:
+    """Return the disparity of a photo as float32; ValueError unless it has finite numbers and the photo's size."""
+    size, real = np.shape(photo)[:2], isinstance(disparity, np.ndarray) and disparity.dtype.kind in "uif"
+    if not real or disparity.shape != size or not np.isfinite(disparity).all():
+        found = f"{disparity.dtype} {disparity.shape}" if isinstance(disparity, np.ndarray) else type(disparity)
+        raise ValueError(f"disparity must be an array of finite numbers, of the photo's {size}, got {found}")
+    return np.asarray(disparity, np.float32)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from refocal.images.image import Pixels, as_photo, checked_pixels
+from refocal.images.image import Pixels, as_photo, between, checked_pixels
 
 RADIUS = 2  # of the guided filter, in pixels of the small map: about what a network's edges are off by
 EPSILON = 1e-3  # variance of the photo (values in [0, 1]) below which there is hardly an edge to follow
@@ -51,11 +51,11 @@ def enlarge(disparity: NDArray[Any], photo: Pixels) -> NDArray[np.float32]:
     if small.shape == size:
         return small
     guide = _reduced(photo, (height, width))
-    left, right, across = _between(np.arange(size[1]), width / size[1], width)
+    left, right, across = between(np.arange(size[1]), width / size[1], width)
     out = np.empty(size, np.float32)
     for start in range(0, size[0], BAND):
         rows = np.arange(start, min(start + BAND, size[0]))
-        up, down, along = _between(rows, height / size[0], height)
+        up, down, along = between(rows, height / size[0], height)
         first, last = max(up[0] - 2 * RADIUS, 0), down[-1] + 2 * RADIUS + 1
         maps = _fitted(small[first:last], guide[first:last])[:, up[0] - first : down[-1] + 1 - first]
         up, down = up - up[0], down - up[0]
@@ -65,13 +65,6 @@ def enlarge(disparity: NDArray[Any], photo: Pixels) -> NDArray[np.float32]:
         fit = red * band[..., 0] + green * band[..., 1] + blue * band[..., 2] + offset
         out[rows] = np.clip(fit, low, high)
     return out
-
-
-def _between(places: NDArray[Any], scale: float, length: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.float32]]:
-    """Return which two of `length` pixels a larger side's pixels lie between, and how far towards the second."""
-    place = np.clip((places + 0.5) * scale - 0.5, 0, length - 1)
-    first = np.minimum(place.astype(np.intp), max(length - 2, 0))
-    return first, np.minimum(first + 1, length - 1), (place - first).astype(np.float32)
 
 
 def _reduced(photo: Pixels, size: tuple[int, int]) -> NDArray[np.float32]:

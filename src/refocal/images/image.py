@@ -187,6 +187,13 @@ def reduced(pixels: Pixels, side: int) -> NDArray[np.float32]:
     return np.clip(np.stack([np.asarray(channel) for channel in channels], axis=-1) * limit, 0, 1)
 
 
+def between(places: NDArray[Any], scale: float, length: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.float32]]:
+    """Return which two of `length` pixels a larger side's pixels lie between, and how far towards the second."""
+    place = np.clip((places + 0.5) * scale - 0.5, 0, length - 1)
+    first = np.minimum(place.astype(np.intp), max(length - 2, 0))
+    return first, np.minimum(first + 1, length - 1), (place - first).astype(np.float32)
+
+
 def like_input(photo: NDArray[np.float32], pixels: Pixels) -> Pixels:
     """Turn a photo back into the kind of picture that `pixels` is: same dtype and channels, alpha untouched.
 
@@ -204,3 +211,17 @@ def like_input(photo: NDArray[np.float32], pixels: Pixels) -> Pixels:
     if pixels.ndim == 3 and pixels.shape[2] == 4:
         return np.concatenate([colour, pixels[..., 3:]], axis=2)
     return np.clip(colour, 0, 1) if pixels.dtype == np.float32 else colour
+
+
+def in_single(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Return floats of another precision as float32, all else as it is."""
+    other = isinstance(pixels, np.ndarray) and pixels.dtype.kind == "f" and pixels.dtype != np.float32
+    return pixels.astype(np.float32) if other else pixels
+
+
+def in_precision_of(made: Pixels, pixels: NDArray[Any]) -> Pixels:
+    """Return what was made of `in_single(pixels)` in the precision of the pixels, alpha to the last bit."""
+    out = made.astype(pixels.dtype, copy=False)
+    if out is not made and out.shape[2:] == (4,):
+        out[..., 3] = pixels[..., 3]
+    return out

@@ -54,12 +54,18 @@ def soft_share(pixels: Pixels) -> float | None:
     return float(np.mean(ratio2 < (SOFT**2 + b**2) / (SOFT**2 + a**2)))
 
 
+def is_blurred(pixels: Pixels) -> bool:
+    """Tell whether much of a photo is blurred already."""
+    share = soft_share(pixels)
+    return share is not None and share > MUCH
+
+
 def warn_if_blurred(pixels: Pixels) -> None:
-    """Warn, in one line, of a photo that is blurred already."""
+    """Warn, in one line, of a photo that is blurred already, as said by who calls the Refocuser."""
     share = soft_share(pixels)
     if share is not None and share > MUCH:
         part = "all over: nothing in it" if share > ALL else f"in part ({share:.0%} of its edges are soft): those parts"
-        warnings.warn(f"the photo is blurred already, {part} can become sharp", stacklevel=3)  # the Refocuser's caller
+        warnings.warn(f"the photo is blurred already, {part} can become sharp", stacklevel=4)
 
 
 def _blurred(grey: Plane, sigma: float) -> Plane:

@@ -22,7 +22,8 @@ INPUTS = {
     "": ("photo", "focus", "aperture"),
     "analyse": ("photo",),
     "render": ("photo", "disparity", "focus", "aperture"),
-}  # of the whole model and of its halves
+    "deblur": ("photo",),
+}  # of the whole model and of its parts
 BLUR_LIMIT = 48  # px: the widest disk of the lens's renderer, where a model does not say
 NO_GPU = "require_gpu: no GPU can be used here; onnxruntime-gpu needs an NVIDIA GPU, CUDA and cuDNN"
 _CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
@@ -65,7 +66,7 @@ class Conventions:
 
 
 def part_of(model: Path, part: str) -> Path:
-    """Return where a half of a model lies, "analyse" or "render": beside it. "" is the model itself."""
+    """Return where a part of a model lies, "analyse", "render" or "deblur": beside it. "" is the model itself."""
     return model.with_name(f"{model.stem}.{part}{model.suffix}") if part else model
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from refocal.learning.networks.deblur import DeblurConfig
+from refocal.learning.networks.generator import Config, check_network
 from refocal.learning.networks.lens import LensConfig
 from refocal.learning.networks.patchgan import PatchGANConfig
 from refocal.learning.networks.unet import UNetConfig
@@ -32,9 +34,10 @@ class TrainConfig:
     """The description's schedule by default: Adam 2e-4 for 100 epochs, and 100 more with the rate going to 0."""
 
     seed: int = 0
-    network: str = "unet"  # or "lens"
+    network: str = "unet"  # or "lens", "deblur"
     lens: LensConfig = field(default_factory=LensConfig)
     unet: UNetConfig = field(default_factory=UNetConfig)
+    deblur: DeblurConfig = field(default_factory=DeblurConfig)
     discriminator: PatchGANConfig = field(default_factory=PatchGANConfig)
     losses: LossConfig = field(default_factory=LossConfig)
     epochs: int = 100  # at the full learning rate
@@ -64,6 +67,8 @@ class TrainConfig:
     validate_every: int = 500  # steps between validations
 
     @property
-    def own(self) -> UNetConfig | LensConfig:
+    def own(self) -> Config:
         """The configuration of the network that is trained."""
-        return self.unet if self.network == "unet" else self.lens
+        check_network(self.network)
+        own: Config = getattr(self, self.network)
+        return own

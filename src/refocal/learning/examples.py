@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch.nn import functional as F
 
-ORDER, CROP, RENDERED, ON_THE_FLY = 0, 1, 2, 3  # keep the random streams of one seed apart
+ORDER, CROP, RENDERED, ON_THE_FLY, DEGRADED = 0, 1, 2, 3, 4  # keep the random streams of one seed apart
 RENDERED_APERTURE = (0.01, 0.06)  # of the crop's side: the range of apertures that targets are rendered with
 
 

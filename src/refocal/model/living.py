@@ -19,6 +19,7 @@ from refocal.depth.disparity import to_focus
 from refocal.depth.upsampling import enlarge
 from refocal.images.encoding import LONGEST
 from refocal.images.image import Pixels, checked_pixels, reduced
+from refocal.model.deblurring import When
 from refocal.model.refocuser import Refocuser
 
 SIDE = 1280  # px: long side of the frames at most; larger ones would weigh more than a page should
@@ -35,6 +36,7 @@ def living_html(
     aperture: float | None = None,
     levels: int = 17,
     title: str = "",
+    deblur: When = "auto",
 ) -> str:
     """Return the HTML of a living picture.
 
@@ -52,6 +54,8 @@ def living_html(
         Frames, 3 to 65.
     title
         Shown where the page has a name.
+    deblur
+        Whether the photo is made sharp first, as for `Refocuser`.
 
     Returns
     -------
@@ -70,6 +74,7 @@ def living_html(
     small = np.rint(reduced(pixels, side) * 255).astype(np.uint8)
     if max(small.shape) > LONGEST[".webp"]:
         raise ValueError(f"photo is too narrow for a living picture: {pixels.shape[1]} x {pixels.shape[0]} px")
+    small = refocuser.deblurred(small, deblur)
     strength = None if aperture is None else aperture * max(small.shape) / long
     depth = None
     if refocuser.finds_depth:
@@ -77,7 +82,9 @@ def living_html(
     elif disparity is not None:
         raise ValueError(f"disparity: the model {refocuser.model} takes none")
     frames = [
-        refocuser(small, focus, strength) if depth is None else refocuser.render(small, depth, focus, strength)
+        refocuser(small, focus, strength, deblur="never")
+        if depth is None
+        else refocuser.render(small, depth, focus, strength)
         for focus in np.linspace(-1, 1, levels).tolist()
     ]
     content = {

@@ -1,24 +1,23 @@
 """`Refocuser`: an exported model, ready to refocus photos of any size."""
 
 import os
-import warnings
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from refocal.depth.disparity import to_focus
+from refocal.depth.disparity import checked_disparity, to_focus
 from refocal.depth.upsampling import enlarge
-from refocal.images.image import Pixels, checked_pixels, reduced
+from refocal.images.image import Pixels, checked_pixels, in_precision_of, in_single, reduced
 from refocal.images.sharpness import warn_if_blurred
-from refocal.inference.batching import MicroBatcher
-from refocal.inference.session import Conventions, find_model, open_session, part_of, read_metadata, run
+from refocal.inference.session import find_model, part_of, run
+from refocal.model.conditioned import Conditioned, check_aperture, check_focus
+from refocal.model.deblurring import Deblurring, When, check_when
 from refocal.model.rendering import Rendering
-from refocal.render.tiles import reflected, refocus_by_tiles
-
-WIDEST = 1e6  # px: a larger aperture is a mistake
+from refocal.model.sessions import open_model
+from refocal.render.tiles import reflected
+from refocal.render.views import ViewRenderer, check_grid
 
 
 class Refocuser:
@@ -46,6 +45,8 @@ class Refocuser:
     ----------
     metadata
         Metadata of the model, as written in the file (strings).
+    deblurring
+        Makes photos sharp; None without NAME.deblur.onnx.
 
     Raises
     ------
@@ -70,29 +71,17 @@ class Refocuser:
                 raise ValueError(f"{name} must be an integer, at least {least}, got {value!r}")
         self.model = find_model(model)
         options: dict[str, Any] = {"threads": threads, "providers": providers, "require_gpu": require_gpu}
-        self._batch, self._warned = batch, False
-        self._session = self._open(self.model, options)
-        self.metadata, self._conventions = read_metadata(self._session, self.model)
-        halves = {part: part_of(self.model, part) for part in ("analyse", "render")}
-        # Empty files stand for none: the stage `export` always leaves some.
-        there = all(path.is_file() and path.stat().st_size for path in halves.values())
-        self._tile, self._overlap = tile, overlap
-        self._analyse = self._half(halves["analyse"], "analyse", options) if there else None
+        opened = open_model(self.model, batch=batch, options=options)
+        session, self.metadata, self._conventions = opened[""]
+        self._whole = Conditioned(session, self._conventions, tile=tile, overlap=overlap)
+        self._analyse = opened.get("analyse")
         self._rendering: Rendering | None = None
-        if there:  # tiles are the renderer's threads
-            session, conventions = self._half(halves["render"], "render", options | {"threads": 1})
+        if "render" in opened:
+            session, _, conventions = opened["render"]
             self._rendering = Rendering(session, conventions, tile=tile, margin=overlap // 4, threads=threads)
-
-    def _open(self, path: Path, options: Mapping[str, Any]) -> Any:
-        session = open_session(path, **options)
-        return MicroBatcher(session, self._batch) if self._batch > 1 else session
-
-    def _half(self, path: Path, part: str, options: Mapping[str, Any]) -> tuple[Any, Conventions]:
-        session = self._open(path, options)
-        metadata, conventions = read_metadata(session, path, part)
-        if metadata.get("weights") != self.metadata.get("weights"):
-            raise ValueError(f"{path} has other weights than {self.model}: export them together, or remove it")
-        return session, conventions
+        self.deblurring: Deblurring | None = None
+        if "deblur" in opened:
+            self.deblurring = Deblurring(opened["deblur"], tile=tile, overlap=overlap)
 
     @property
     def finds_depth(self) -> bool:
@@ -106,6 +95,7 @@ class Refocuser:
         aperture: float | None = None,
         disparity: NDArray[Any] | None = None,
         disparity_range: tuple[float, float] | None = None,
+        deblur: When = "auto",
     ) -> Pixels:
         """Refocus a photo.
 
@@ -121,6 +111,8 @@ class Refocuser:
         disparity, disparity_range
             A known disparity of any size, larger = nearer. `disparity_range` = (far, near): its values at focus -1 and
             +1, by default its 1st and 99th percentile. Only for models that find the disparity.
+        deblur
+            Whether the photo is made sharp first: "always", "never", or "auto": where its edges are soft.
 
         Returns
         -------
@@ -134,19 +126,37 @@ class Refocuser:
         Warns
         -----
         UserWarning
-            For a photo that is blurred already; once, for a given aperture beyond those of the training data, of models
-            that do not find the disparity.
+            Of a blurred photo that the model cannot make sharp; once, of models that find no disparity, of an aperture
+            beyond those of the training data.
         """
         if disparity_range is not None and disparity is None:
             raise ValueError("disparity_range needs a disparity")
-        pixels = checked_pixels(_single(photo), "photo")
-        warn_if_blurred(pixels)
+        photo = self._sharp(photo, deblur)
         if self.finds_depth:
+            pixels = checked_pixels(in_single(photo), "photo")
             given = None if disparity is None else enlarge(to_focus(disparity, disparity_range), pixels)
             return self.render(photo, self.analyse(photo) if given is None else given, focus, aperture)
         if disparity is not None:
             raise ValueError(f"disparity: the model {self.model} takes none, only {self.metadata.get('inputs', '')}")
         return self._refocus(photo, focus, aperture, None)
+
+    def deblurred(self, photo: NDArray[Any], when: When = "auto") -> Pixels:
+        """Return a photo with what is blurred made sharp: "always", "never", or "auto", where its edges are soft.
+
+        Raises ValueError where the model has no deblurring generator and is "always" to use it, for another word, and
+        for an invalid photo; warns of a blurred photo that the model cannot make sharp.
+        """
+        return self._sharp(photo, when)
+
+    def _sharp(self, photo: NDArray[Any], when: When) -> Pixels:
+        pixels = checked_pixels(in_single(photo), "photo")
+        if check_when(when) == "always" and self.deblurring is None:
+            raise ValueError(f"deblur: the model {self.model} has no {part_of(self.model, 'deblur').name}")
+        if self.deblurring is None:
+            if when == "auto":
+                warn_if_blurred(pixels)
+            return photo
+        return in_precision_of(self.deblurring(pixels, when), photo)
 
     def analyse(self, photo: NDArray[Any]) -> NDArray[np.float32]:
         """Return the disparity of a photo: float32 (H, W), -1 the farthest, +1 the nearest plane.
@@ -161,8 +171,8 @@ class Refocuser:
         """
         if self._analyse is None:
             raise self._knows_none("analyse")
-        session, conventions = self._analyse
-        pixels = checked_pixels(_single(photo), "photo")
+        session, _, conventions = self._analyse
+        pixels = checked_pixels(in_single(photo), "photo")
         small = reduced(pixels, conventions.analysis_side)
         multiple = conventions.size_multiple
         rows, columns = (reflected(side, -(-side // multiple) * multiple) for side in small.shape[:2])
@@ -175,11 +185,48 @@ class Refocuser:
         """Refocus a photo whose disparity is known, (H, W) in focus units as `analyse` gives it. Else as a call."""
         if self._rendering is None:
             raise self._knows_none("render")
-        size, real = np.shape(photo)[:2], isinstance(disparity, np.ndarray) and disparity.dtype.kind in "uif"
-        if not real or disparity.shape != size or not np.isfinite(disparity).all():
-            found = f"{disparity.dtype} {disparity.shape}" if isinstance(disparity, np.ndarray) else type(disparity)
-            raise ValueError(f"disparity must be an array of finite numbers, of the photo's {size}, got {found}")
-        return self._refocus(photo, focus, aperture, disparity.astype(np.float32, copy=False))
+        return self._refocus(photo, focus, aperture, checked_disparity(disparity, photo))
+
+    def views(
+        self,
+        photo: NDArray[Any],
+        disparity: NDArray[Any] | None = None,
+        grid: tuple[int, int] = (7, 7),
+        slopes: tuple[float, float] | None = None,
+    ) -> Pixels:
+        """Return a light field of a photo: its sub-aperture views, as if a camera had taken them.
+
+        Parameters
+        ----------
+        photo, disparity
+            A sharp photo and, as for `render`, its disparity; by default as `analyse` gives it.
+        grid
+            U and V, the rows and columns of views.
+        slopes
+            Of focus -1 and +1, in px/view, far below near; by default around 0, of the aperture `aperture_for`.
+
+        Returns
+        -------
+        (U, V, H, W …) in canonical order: content moves by its slope from each view to the next.
+
+        Raises ValueError as `render`, and for a grid or slopes that are none.
+        """
+        renderer = self.view_renderer(photo, disparity, grid, slopes)
+        return np.stack(list(renderer.grid(*grid))).reshape(*grid, *renderer.pixels.shape)
+
+    def view_renderer(
+        self,
+        photo: NDArray[Any],
+        disparity: NDArray[Any] | None,
+        grid: tuple[int, int],
+        slopes: tuple[float, float] | None,
+    ) -> ViewRenderer:
+        """Return what renders the views of `views` one by one."""
+        pixels = checked_pixels(in_single(photo), "photo")
+        half = self.aperture_for(*pixels.shape[:2]) / max(grid) / 2
+        ends = check_grid(grid, (-half, half) if slopes is None else slopes)
+        known = self.analyse(photo) if disparity is None else checked_disparity(disparity, pixels)
+        return ViewRenderer(pixels, known, ends, (max(grid) - 1) / 2)
 
     def _knows_none(self, part: str) -> ValueError:
         return ValueError(f"the model {self.model} finds no disparity: it has no {part_of(self.model, part).name}")
@@ -188,51 +235,14 @@ class Refocuser:
         self, photo: NDArray[Any], focus: float, aperture: float | None, disparity: NDArray[np.float32] | None
     ) -> Pixels:
         if isinstance(photo, np.ndarray) and photo.dtype.kind == "f" and photo.dtype != np.float32:
-            out = self._refocus(photo.astype(np.float32), focus, aperture, disparity).astype(photo.dtype)
-            if out.shape[2:] == (4,):
-                out[..., 3] = photo[..., 3]  # alpha to the last bit
-            return out
+            return in_precision_of(self._refocus(photo.astype(np.float32), focus, aperture, disparity), photo)
         pixels = checked_pixels(photo, "photo")
-        far, near = self._conventions.focus_range
-        if not _is_number(focus) or not far <= focus <= near:  # NaN fails too
-            raise ValueError(f"focus must be between {far:g} (farthest) and {near:g} (nearest), got {focus!r}")
-        diameter = self.aperture_for(*pixels.shape[:2]) if aperture is None else aperture
-        if not _is_number(diameter) or not 0 <= diameter < WIDEST:
-            raise ValueError(
-                f"aperture must be a blur diameter in pixels, below {WIDEST:g} and 0 or more, got {aperture!r}"
-            )
+        check_focus(focus, self._conventions.focus_range)
+        diameter = self.aperture_for(*pixels.shape[:2]) if aperture is None else check_aperture(aperture)
         if self._rendering is not None and disparity is not None:
             return self._rendering(pixels, disparity, float(focus), float(diameter))
-        if aperture is not None:  # the default comes from the training data
-            self._warn_of_aperture(float(diameter))
-        return refocus_by_tiles(
-            pixels,
-            lambda tile: run(self._session, tile, focus=float(focus), aperture=float(diameter)),
-            multiple=self._conventions.size_multiple,
-            tile=self._tile,
-            overlap=self._overlap,
-        )
+        return self._whole(pixels, float(focus), float(diameter), given=aperture is not None)
 
     def aperture_for(self, height: int, width: int) -> float:
         """Return the aperture, in pixels, of a photo of that size when none is given: the training data's median."""
         return self._conventions.aperture_fraction * max(height, width)
-
-    def _warn_of_aperture(self, aperture: float) -> None:
-        smallest, largest = self._conventions.aperture_range
-        if self._warned or smallest <= aperture <= largest:
-            return
-        self._warned = True
-        warnings.warn(
-            f"aperture {aperture:.3g} px lies outside the {smallest:.3g} to {largest:.3g} px of the training data",
-            stacklevel=4,  # who called the Refocuser
-        )
-
-
-def _single(photo: NDArray[Any]) -> NDArray[Any]:
-    """Return floats of other precision as float32."""
-    other = isinstance(photo, np.ndarray) and photo.dtype.kind == "f" and photo.dtype != np.float32
-    return photo.astype(np.float32) if other else photo
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)

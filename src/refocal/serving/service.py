@@ -24,6 +24,7 @@ try:
 except ValueError as error:
     sys.exit(f"refocal: {error}")
 APP = build(SETTINGS)
+EXPOSED = ("Aperture", "Deblurred", "Depth", "Focus")
 logs.set_up()
 
 
@@ -103,5 +104,5 @@ if SETTINGS.cors:
         allow_origins=[origin.strip() for origin in SETTINGS.cors.split(",")],
         allow_methods=["GET", "POST", "DELETE"],
         allow_headers=["Authorization", "X-Request-ID"],
-        expose_headers=["Server-Timing", "X-Refocal-Aperture", "X-Refocal-Depth", "X-Refocal-Focus", "X-Request-ID"],
+        expose_headers=["Server-Timing", "X-Request-ID", *(f"X-Refocal-{name}" for name in EXPOSED)],
     )

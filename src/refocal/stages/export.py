@@ -1,4 +1,4 @@
-"""Stage export: models/generator.pt -> models/refocal.onnx and its halves. `python -m refocal.stages.export`.
+"""Stage export: the generators -> models/refocal.onnx and its parts. `python -m refocal.stages.export`.
 
 A generator without halves leaves two empty files: DVC wants every output of a stage to be there.
 """
@@ -15,13 +15,16 @@ def main() -> None:
     """Export, and say how near to torch it came out."""
     params = read_params()
     output = Path("models/refocal.onnx")
-    differences = export(
-        Path("models/generator.pt"), output, opset=params.export.opset, tolerance=params.export.tolerance
-    )
+    for generator, file in (("generator.pt", output), ("deblur.pt", part_of(output, "deblur"))):
+        if not (Path("models") / generator).is_file():
+            continue
+        differences = export(
+            Path("models") / generator, file, opset=params.export.opset, tolerance=params.export.tolerance
+        )
+        sizes = ", ".join(f"{difference:.1e} at {size}" for size, difference in differences.items())
+        print(f"{file}: {file.stat().st_size / 1e6:.1f} MB, largest difference from torch {sizes}")
     for half in (part_of(output, part) for part in ("analyse", "render")):
         half.touch()
-    sizes = ", ".join(f"{difference:.1e} at {size}" for size, difference in differences.items())
-    print(f"{output}: {output.stat().st_size / 1e6:.1f} MB, largest difference from torch {sizes}")
 
 
 if __name__ == "__main__":

@@ -14,13 +14,12 @@ from refocal.stages.train import shown, train_config
 def main() -> None:
     """Train the original's networks with its losses, all else as in section `train`, and export the result."""
     params = read_params()
-    recipe = {name: getattr(params.original, name) for name in type(params.original).model_fields}
     work = Path("checkpoints/original")
     weights = work / "generator.pt"
     with shown("original") as progress:
         train(
             read_scenes(Path("scenes")),
-            train_config(params.train.model_copy(update=recipe)),
+            train_config(params.train, params.original),
             checkpoint_dir=work,
             output=weights,
             log=lambda *_: None,

@@ -1,4 +1,4 @@
-"""Write models/generator.pt to models/pretrained/ in 16 bits: `make release`."""
+"""Write models/generator.pt and models/deblur.pt to models/pretrained/ in 16 bits: `make release`."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ FOLDER = Path("models/pretrained")
 
 def main() -> None:
     """Write the files, and say what they weigh."""
-    differences = release(Path("models/generator.pt"), FOLDER)
+    differences = release(Path("models/generator.pt"), FOLDER) | release(Path("models/deblur.pt"), FOLDER)
     files = sorted(path for path in FOLDER.iterdir() if path.suffix in (".pt", ".onnx"))
     for path in files:
         print(f"{path}: {path.stat().st_size / 1e6:.2f} MB")

@@ -15,11 +15,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from refocal.learning.config import LossConfig, TrainConfig
+from refocal.learning.networks.deblur import DeblurConfig
 from refocal.learning.networks.lens import LensConfig
 from refocal.learning.networks.patchgan import PatchGANConfig
 from refocal.learning.networks.unet import UNetConfig
 from refocal.learning.training.loop import train
-from refocal.params import Train, read_params
+from refocal.params import Section, Train, read_params
 from refocal.scenes.scene import read_scenes
 from refocal.stages import run
 
@@ -28,12 +29,14 @@ LogImage = Callable[[str, NDArray[np.uint8], int], None]
 LINE_EVERY = 10.0  # seconds, where no one watches a terminal
 
 
-def train_config(section: Train) -> TrainConfig:
-    """Return the plain values of a section of params.yaml."""
-    values = section.model_dump()
+def train_config(section: Train, otherwise: Section | None = None) -> TrainConfig:
+    """Return the plain values of a section of params.yaml, with those that another section has otherwise."""
+    own = {} if otherwise is None else {name: getattr(otherwise, name) for name in type(otherwise).model_fields}
+    values = section.model_copy(update=own).model_dump()
     return TrainConfig(
         unet=UNetConfig(**values.pop("unet")),
         lens=LensConfig(**values.pop("lens")),
+        deblur=DeblurConfig(**values.pop("deblur")),
         discriminator=PatchGANConfig(**values.pop("discriminator")),
         losses=LossConfig(**values.pop("losses")),
         **values,
@@ -61,8 +64,8 @@ def shown(name: str) -> Iterator[Callable[[int, int, float], None]]:
 
 
 @contextmanager
-def curves() -> Iterator[tuple[Log, LogImage | None]]:
-    """Take losses, scores and pictures to dvclive/; without DVCLive, as on a borrowed GPU, print the numbers."""
+def curves(folder: str) -> Iterator[tuple[Log, LogImage | None]]:
+    """Take losses, scores and pictures to a folder; without DVCLive, as on a borrowed GPU, print the numbers."""
     try:
         from dvclive.live import Live
     except ImportError:
@@ -70,7 +73,7 @@ def curves() -> Iterator[tuple[Log, LogImage | None]]:
         return
     # dvc.yaml declares the plots, and DVC saves experiments: DVCLive only writes. What a stopped run logged is logged
     # again from its checkpoint, since DVC empties a stage's outputs before it runs.
-    with Live("dvclive", save_dvc_exp=False, dvcyaml=None) as live:
+    with Live(folder, save_dvc_exp=False, dvcyaml=None) as live:
 
         def log(name: str, value: float, step: int) -> None:
             live.step = step
@@ -84,7 +87,7 @@ def main() -> None:
     """Train, or go on with what a stopped run left in checkpoints/train."""
     params = read_params()
     checkpoints = Path("checkpoints/train")
-    with curves() as (log, log_image), shown("train") as progress:
+    with curves("dvclive") as (log, log_image), shown("train") as progress:
         train(
             read_scenes(Path("scenes")),
             train_config(params.train),

@@ -4,9 +4,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from refocal.learning.networks.generator import build_generator
-from refocal.learning.networks.lens import Lens, LensConfig, compress, expand
-from refocal.learning.networks.unet import UNet, UNetConfig
+from refocal.learning.networks.deblur import Deblur
+from refocal.learning.networks.generator import build_generator, config_of
+from refocal.learning.networks.lens import Lens, LensConfig
+from refocal.learning.networks.renderer import compress, expand
+from refocal.learning.networks.unet import UNet
 
 TINY = LensConfig(widths=(4, 6, 8), blocks=(1, 0, 1), planes=5, refiner=4)
 
@@ -125,9 +127,10 @@ def test_black_white_and_grey_photos_have_finite_gradients() -> None:
 
 
 def test_generators_are_built_by_name() -> None:
-    assert isinstance(build_generator("unet", UNetConfig(num_downs=2, ngf=4), TINY, 1), UNet)
-    lens = build_generator("lens", UNetConfig(), TINY, 10)
+    assert isinstance(build_generator(config_of("unet", {"num_downs": 2, "ngf": 4}), 1), UNet)
+    assert isinstance(build_generator(config_of("deblur", {"widths": (4, 8), "blocks": (1, 1)}), 1), Deblur)
+    lens = build_generator(TINY, 10)
     assert isinstance(lens, Lens)
     assert lens.multiple == 16
-    with pytest.raises(ValueError, match="network must be unet or lens, got 'dpt'"):
-        build_generator("dpt", UNetConfig(), TINY, 1)
+    with pytest.raises(ValueError, match="network must be one of unet, lens, deblur, got 'dpt'"):
+        config_of("dpt", {})

@@ -150,7 +150,7 @@ def test_other_precision_and_layout_compute_nearly_the_same(scenes: list[Scene],
         ({"losses": LossConfig(0, 0, 0)}, "one must be above 0"),
         ({"losses": LossConfig(0, 0, 0, disparity=1)}, "one must be above 0"),  # which a U-Net does not find
         ({"network": "lens", "crop": 20}, "crop = 20 is no multiple of 8, which the network lens asks for"),
-        ({"network": "gan"}, "network must be unet or lens, got 'gan'"),
+        ({"network": "gan"}, "network must be one of unet, lens, deblur, got 'gan'"),
         ({"weights": {"light_field": 0}}, "leave no scene to train on"),
         ({"device": "cuda"}, "torch finds no CUDA device"),
         ({"rendered": 0.9}, "rendered = 0.9 leaves no crop in a batch of 4"),

@@ -25,7 +25,7 @@ class Copies(nn.Module):
 
 
 def test_the_looks_are_at_validation_scenes_alone_by_what_a_generator_can(scenes: list[Scene]) -> None:
-    validation = validation_crops(scenes, 24, lens=True)
+    validation = validation_crops(scenes, 24, network="lens")
     levels = [[part.sigma[:, 0].tolist() for part in (look_,) if part is not None] for look_ in validation]
     assert levels[0] == [[f for f, trained in zip(FOCUS, TRAINED, strict=True) if trained]]
     assert levels[1] == [[f for f, trained in zip(FOCUS, TRAINED, strict=True) if not trained]]
@@ -38,7 +38,7 @@ def test_the_looks_are_at_validation_scenes_alone_by_what_a_generator_can(scenes
     validation = next(scene for scene in scenes if scene.split == "validation")
     middle = np.array(validation.photo())[8:32, 12:36].transpose(2, 0, 1)
     assert torch.equal((plain.trained.photo[0] * 255).round().byte(), torch.from_numpy(middle.copy()))
-    assert validation_crops([scene for scene in scenes if scene.split != "validation"], 24, lens=True) == (
+    assert validation_crops([scene for scene in scenes if scene.split != "validation"], 24, network="lens") == (
         None,
         None,
         None,
@@ -61,7 +61,7 @@ def test_scores_are_what_they_say(scenes: list[Scene]) -> None:
 
 def test_a_lens_is_looked_at_between_the_levels_and_for_its_disparity(scenes: list[Scene]) -> None:
     torch.manual_seed(0)
-    found, _ = validate(Lens(TINY_LENS, 5.0), validation_crops(scenes, 24, lens=True), SCALE)
+    found, _ = validate(Lens(TINY_LENS, 5.0), validation_crops(scenes, 24, network="lens"), SCALE)
     assert set(found) == {"l1", "psnr", "psnr_between", "disparity"}
     assert found["psnr_between"] != found["psnr"]
     assert found["disparity"] > 0
@@ -69,7 +69,7 @@ def test_a_lens_is_looked_at_between_the_levels_and_for_its_disparity(scenes: li
 
 def test_pairs_without_a_stack_are_looked_at_for_their_disparity(tmp_path: Path) -> None:
     scenes = write_pairs(tmp_path, {"a": "validation", "b": "train"})
-    validation = validation_crops(scenes, 24, lens=True)
+    validation = validation_crops(scenes, 24, network="lens")
     assert validation.known is not None
     assert not validation.known.real.any()  # what is only relative is compared by its shape
     lens = Lens(TINY_LENS, 5.0)
@@ -102,7 +102,7 @@ def test_the_score_that_chooses_is_of_what_is_trained(
 
 
 def test_masks_are_looked_at_for_their_order(tmp_path: Path) -> None:
-    validation = validation_crops(write_masks(tmp_path, {"a": "validation", "b": "train"}), 24, lens=True)
+    validation = validation_crops(write_masks(tmp_path, {"a": "validation", "b": "train"}), 24, network="lens")
     assert validation.known is not None
     lens = Lens(TINY_LENS, 5.0)
     found, _ = validate(lens, validation, SCALE)

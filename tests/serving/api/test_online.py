@@ -39,7 +39,7 @@ def test_refocus_gives_what_the_refocuser_gives(client: Client, lens_model: Path
     assert answer.headers["x-refocal-aperture"] == "2.0000"
     assert answer.headers["x-refocal-model"] == "0123456789ab"
     steps = [part.split(";")[0].strip() for part in answer.headers["server-timing"].split(",")]
-    assert steps == ["decode", "analyse", "render", "encode"]
+    assert steps == ["decode", "deblur", "analyse", "render", "encode"]
 
 
 @pytest.mark.parametrize(("x", "side"), [(0.2, "left"), (0.8, "right")])

@@ -72,6 +72,7 @@ class BatchStream:
                 crop=config.crop,
                 seed=config.seed,
                 refocused=config.losses.compares_images,
+                degraded=config.network != "deblur",  # whose slices are, in their place
                 composites=composites,
                 share=config.composites,
             )

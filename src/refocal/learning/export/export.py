@@ -2,7 +2,8 @@
 
 The normalisation belongs to the model: outside, photos are sRGB in [0, 1] and apertures are pixels; the wrappers turn
 both into what the network knows. A lens generator is written three times: whole, and beside it its two halves, photo ->
-disparity (once a photo) and photo, disparity -> refocused (for each move of a slider).
+disparity (once a photo) and photo, disparity -> refocused (for each move of a slider). A deblurring generator is one
+file, photo -> sharp photo.
 """
 
 import hashlib
@@ -20,9 +21,7 @@ from refocal.inference.session import part_of
 from refocal.learning.export.parity import parity, parity_refocuser
 from refocal.learning.export.tracing import to_onnx
 from refocal.learning.export.wrappers import Part, WholeModel, parts_of
-from refocal.learning.networks.generator import build_generator
-from refocal.learning.networks.lens import LensConfig
-from refocal.learning.networks.unet import UNetConfig
+from refocal.learning.networks.generator import build_generator, config_of
 
 
 def load_generator(path: str | Path) -> tuple[WholeModel, dict[str, str]]:
@@ -43,9 +42,7 @@ def load_generator(path: str | Path) -> tuple[WholeModel, dict[str, str]]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         network, scale = content["network"], float(content["aperture_scale"])
-        unet = UNetConfig(**content["config"]) if network == "unet" else UNetConfig()
-        lens = LensConfig(**content["config"]) if network == "lens" else LensConfig()
-        generator = build_generator(network, unet, lens, scale)
+        generator = build_generator(config_of(network, content["config"]), scale)
         generator.load_state_dict(content["state"])
         whole = WholeModel(generator, scale).eval()
         return whole, metadata_of(content)
@@ -130,7 +127,7 @@ def export(
         for name, part in parts.items():
             write(part, partial[name], metadata, opset)
             found = parity(part, partial[name])
-            if name == "" and len(parts) == 1:
+            if "focus" in part.inputs and len(parts) == 1:
                 found |= parity_refocuser(whole, partial[name])
             differences |= {f"{name} {size}".strip(): value for size, value in found.items()}
         worst = max(differences, key=differences.__getitem__)

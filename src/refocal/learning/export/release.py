@@ -18,7 +18,8 @@ def release(checkpoint: str | Path, folder: str | Path) -> dict[str, float]:
     checkpoint : path
         What training wrote.
     folder : path
-        Gets generator.pt, for `train.init`, and refocal.onnx with its halves.
+        Gets generator.pt, for `train.init`, and refocal.onnx with its halves; of a deblurring generator deblur.pt and
+        refocal.deblur.onnx.
 
     Returns
     -------
@@ -40,6 +41,9 @@ def release(checkpoint: str | Path, folder: str | Path) -> dict[str, float]:
     lost = [name for name, value in state.items() if not value.isfinite().all()]
     if lost:
         raise ValueError(f"{checkpoint}: {lost[0]} holds values beyond 65504, which 16 bits cannot hold")
+    name, model = (
+        ("deblur.pt", "refocal.deblur.onnx") if content["network"] == "deblur" else ("generator.pt", "refocal.onnx")
+    )
     folder = Path(folder)
-    save_beside(folder / "generator.pt", content | {"state": state})
-    return export(folder / "generator.pt", folder / "refocal.onnx")
+    save_beside(folder / name, content | {"state": state})
+    return export(folder / name, folder / model)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from refocal.learning.export.tile_renderer import lean
+from refocal.learning.networks.deblur import Deblur
 from refocal.learning.networks.generator import Generator
 from refocal.learning.networks.lens import REFINER_REACH, Lens
 from refocal.learning.networks.renderer import LARGEST_PART, LEVELS, reach, reduction
@@ -33,6 +34,19 @@ class WholeModel(nn.Module):
         """Refocus (N, 3, H, W) in [0, 1] with focus (N,) and aperture (N,) in pixels; -> the same, in [0, 1]."""
         refocused: Tensor = self.generator(photo * 2 - 1, torch.stack([focus, aperture / self.aperture_scale], dim=1))
         return ((refocused + 1) / 2).clamp(0, 1)
+
+
+class Sharpen(nn.Module):
+    """A deblurring generator: photo (N, 3, H, W) in [0, 1] -> the same, sharp."""
+
+    def __init__(self, generator: Deblur) -> None:
+        super().__init__()
+        self.generator = generator
+
+    def forward(self, photo: Tensor) -> Tensor:
+        """Make sharp."""
+        sharp: Tensor = self.generator(photo * 2 - 1)
+        return ((sharp + 1) / 2).clamp(0, 1)
 
 
 class Analyse(nn.Module):
@@ -91,6 +105,9 @@ class Part:
 def parts_of(whole: WholeModel) -> dict[str, Part]:
     """Return the files to write, by the name of the part; "" is the whole model."""
     generator, scale = whole.generator, whole.aperture_scale
+    if isinstance(generator, Deblur):
+        sharpen = Sharpen(generator).eval()
+        return {"": Part(sharpen, sharpen, ("photo",), "sharp", generator.multiple)}
     parts = {"": Part(whole, whole, ("photo", "focus", "aperture"), "refocused", generator.multiple)}
     if isinstance(generator, Lens):
         analyse = Analyse(generator).eval()

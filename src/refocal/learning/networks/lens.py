@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from refocal.learning.networks.analyser import Analyser
-from refocal.learning.networks.renderer import Pupil, Renderer, to_linear, to_srgb
+from refocal.learning.networks.renderer import Pupil, Renderer, defocus
 
 REFINER_REACH = 4  # px: of three convolutions of 3 x 3, the second with every second pixel
 
@@ -83,9 +83,7 @@ class Lens(nn.Module):
         """Refocus a photo (N, 3, H, W) in [-1, 1] whose disparity (N, 1, H, W) is known; as `forward`."""
         focus, aperture = sigma[:, 0, None, None, None], sigma[:, 1, None, None, None]
         blur = self.aperture_scale * aperture * (focus - disparity) / 2
-        srgb = (photo.float() + 1) / 2
-        light = self.renderer(expand(to_linear(srgb), self.highlights), blur.float())
-        made = to_srgb(compress(light, self.highlights).clamp(0, 1)) * 2 - 1
+        made = defocus(self.renderer, photo, blur, self.highlights)
         if self.refiner is not None and refine:
             change = self.refiner(torch.cat([made, photo, blur / 8, blur.abs() / 8], 1))
             made = (made + change.to(made.dtype) * aperture.clamp(0, 1)).clamp(-1, 1)
@@ -111,17 +109,3 @@ class Refiner(nn.Module):
         """(N, 8, H, W): render, photo, blur, |blur| -> the change of the render, (N, 3, H, W)."""
         change: Tensor = self.layers(x)
         return change
-
-
-def expand(light: Tensor, times: float) -> Tensor:
-    """Take the brightest tenth of linear light for up to `times` as bright: sensors clip, lights are brighter."""
-    return light + (times - 1) * ((light - 0.9) / 0.1).clamp(min=0).square() if times > 1 else light
-
-
-def compress(light: Tensor, times: float) -> Tensor:
-    """Undo `expand`: the root of light = x + (times - 1) ((x - 0.9) / 0.1)^2 above 0.9."""
-    if times <= 1:
-        return light
-    a = (times - 1) / 0.01
-    over = (light - 0.9).clamp(min=0)
-    return torch.where(light <= 0.9, light, 0.9 + (torch.sqrt(1 + 4 * a * over) - 1) / (2 * a))

@@ -158,3 +158,26 @@ def to_linear(srgb: Tensor) -> Tensor:
 def to_srgb(light: Tensor) -> Tensor:
     """Encode linear light in [0, 1] as sRGB (IEC 61966-2-1)."""
     return torch.where(light <= 0.0031308, light * 12.92, 1.055 * light.clamp(min=0.0031308) ** (1 / 2.4) - 0.055)
+
+
+def defocus(renderer: Renderer, photo: Tensor, blur: Tensor, highlights: float = 1) -> Tensor:
+    """Blur a photo (N, 3, H, W) in [-1, 1] by signed diameters (N, 1, H, W) in pixels, in light -> the same, [-1, 1].
+
+    `highlights`: how many times brighter than white a clipped highlight is taken to be.
+    """
+    light = renderer(expand(to_linear((photo.float() + 1) / 2), highlights), blur.float())
+    return to_srgb(compress(light, highlights).clamp(0, 1)) * 2 - 1
+
+
+def expand(light: Tensor, times: float) -> Tensor:
+    """Take the brightest tenth of linear light for up to `times` as bright: sensors clip, lights are brighter."""
+    return light + (times - 1) * ((light - 0.9) / 0.1).clamp(min=0).square() if times > 1 else light
+
+
+def compress(light: Tensor, times: float) -> Tensor:
+    """Undo `expand`: the root of light = x + (times - 1) ((x - 0.9) / 0.1)^2 above 0.9."""
+    if times <= 1:
+        return light
+    a = (times - 1) / 0.01
+    over = (light - 0.9).clamp(min=0)
+    return torch.where(light <= 0.9, light, 0.9 + (torch.sqrt(1 + 4 * a * over) - 1) / (2 * a))

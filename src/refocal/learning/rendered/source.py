@@ -42,6 +42,8 @@ class Rendered:
         Not negative.
     refocused : bool
         Whether targets are rendered; else they are the photo, for a training that does not use them.
+    degraded : bool
+        Whether photos have noise and JPEG blocks.
     composites : Composites, optional
         Where cut-outs before photos of known disparity come from.
     share : float
@@ -55,12 +57,14 @@ class Rendered:
         crop: int,
         seed: int,
         refocused: bool = True,
+        degraded: bool = True,
         composites: Composites | None = None,
         share: float = 0,
     ) -> None:
         if not textures:
             raise ValueError("textures: the rendered source needs at least one photograph, got none")
-        self.textures, self.crop, self.seed, self.refocused = list(textures), crop, seed, refocused
+        self.textures, self.crop, self.seed = list(textures), crop, seed
+        self.refocused, self.degraded = refocused, degraded
         self.composites, self.share = composites, share
 
     def batch(self, step: int, count: int) -> Example:
@@ -88,7 +92,8 @@ class Rendered:
         target = to_srgb(refocus(layers, sigma, self.crop, views)) if self.refocused else photo
         photo, target = vary_tone(random, [photo, target])
         real, front = torch.ones_like(sigma[:, 0]).bool(), torch.full_like(layers.disparity, torch.nan)
-        return Example(degrade(random, photo), target, sigma, layers.disparity, real, front)
+        shown = degrade(random, photo) if self.degraded else photo
+        return Example(shown, target, sigma, layers.disparity, real, front)
 
 
 def textures_of(scenes: Sequence[Scene], *, seed: int, device: torch.device) -> list[Tensor]:

@@ -24,6 +24,7 @@ from refocal.learning.training.losses import (
     order_error,
     perceptual,
 )
+from refocal.learning.training.pairs import pairs_for
 
 Step = Callable[[Example], dict[str, Tensor]]
 
@@ -59,7 +60,7 @@ def build_run(config: TrainConfig, device: torch.device, aperture_scale: float =
             "losses adversarial, perceptual, l1, ssim (of the network lens disparity and order too) all have weight 0: "
             "one must be above 0"
         )
-    generator = build_generator(config.network, config.unet, config.lens, aperture_scale)
+    generator = build_generator(config.own, aperture_scale)
     if config.init is not None:
         start_from(generator, config.init, asdict(config.own))
         if isinstance(generator, Lens):
@@ -102,14 +103,12 @@ def gan_step(run: Run, config: TrainConfig, sigma_scale: Tensor) -> Step:
     given_share = config.given_disparity if weights.compares_images else None
     made_by: Callable[..., tuple[Tensor, Tensor | None]] = _Generate(run.generator, given_share)
     generate = torch.compile(made_by) if config.compile else made_by
+    pairs = pairs_for(run.generator, config, sigma_scale)
     judge: Callable[..., Tensor] = torch.compile(run.discriminator) if config.compile else run.discriminator
 
     def step(batch: Example) -> dict[str, Tensor]:
         sigma = batch.sigma / sigma_scale
-        photo = (batch.photo * 2 - 1).to(memory_format=layout)
-        target = (batch.target * 2 - 1).to(memory_format=layout)
-        if isinstance(run.generator, Lens) and weights.compares_images:
-            target = _rendered(run.generator, photo, target, sigma, batch)
+        photo, target = pairs(batch, run.step)
         with cast:
             fake, disparity = generate(photo, sigma, batch.disparity)
             fake = fake.float()
@@ -199,15 +198,6 @@ class _Generate(nn.Module):
         used = torch.where(given, known.nan_to_num(), found)
         with torch.autocast(photo.device.type, enabled=False):  # pictures want more than the 8 bits of bfloat16
             return self.generator.render(photo, used.float(), sigma), found
-
-
-@torch.no_grad()
-def _rendered(generator: Lens, photo: Tensor, target: Tensor, sigma: Tensor, batch: Example) -> Tensor:
-    """Return the targets, those that no camera saw rendered from the true disparity, unknown parts as the farthest."""
-    if bool(batch.real.all()):
-        return target
-    made = generator.render(photo, batch.disparity.nan_to_num(-1), sigma, refine=False)
-    return torch.where(batch.real[:, None, None, None], target, made)
 
 
 @torch.no_grad()

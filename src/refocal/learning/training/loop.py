@@ -105,7 +105,7 @@ def train(
         on_the_fly=config.on_the_fly,
     )
     feed = BatchStream(crops, config, device)
-    validation = validation_crops(scenes, config.crop, whole=config.zoom is not None, lens=config.network == "lens")
+    validation = validation_crops(scenes, config.crop, whole=config.zoom is not None, network=config.network)
     scale = float(np.median([scene.lens_aperture for scene in crops.scenes if scene.focus] or [config.crop / 32]))
     run = build_run(config, device, scale)
     folder = Path(checkpoint_dir)

@@ -40,10 +40,13 @@ class ValidationCrops(NamedTuple):
     known: Example | None
 
 
-def validation_crops(scenes: Sequence[Scene], crop: int, *, whole: bool = False, lens: bool = False) -> ValidationCrops:
+def validation_crops(
+    scenes: Sequence[Scene], crop: int, *, whole: bool = False, network: str = "unet"
+) -> ValidationCrops:
     """Take the middle of the validation scenes.
 
-    `whole`: the largest square, resized, instead of `crop` pixels as they are.
+    `whole`: the largest square, resized, instead of `crop` pixels as they are. Of a network "deblur" photo and target
+    change places: what is given is the slice.
     """
     all_pairs = trained_pairs(scenes, "validation")
     one_each = [(scene, -1) for scene in dict.fromkeys(scene for scene, _ in all_pairs)]
@@ -54,12 +57,13 @@ def validation_crops(scenes: Sequence[Scene], crop: int, *, whole: bool = False,
             return None
         if not whole:
             check_sizes(pairs, crop)
-        return centre_crops([pairs[i] for i in _spread(len(pairs), most)], crop, whole=whole)
+        crops = centre_crops([pairs[i] for i in _spread(len(pairs), most)], crop, whole=whole)
+        return crops._replace(photo=crops.target, target=crops.photo) if network == "deblur" else crops
 
     return ValidationCrops(
         taken([pair for pair in all_pairs if pair[1] >= 0], MOST),
-        taken(between, MOST_BETWEEN) if lens else None,
-        taken(one_each, MOST) if lens else None,
+        taken(between, MOST_BETWEEN) if network == "lens" else None,
+        taken(one_each, MOST) if network == "lens" else None,
     )
 
 

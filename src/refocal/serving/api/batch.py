@@ -9,6 +9,7 @@ from fastapi.responses import FileResponse
 from refocal.serving.api.online import options_from_fields, pipeline_of
 from refocal.serving.api.schemas import (
     Aperture,
+    Deblur,
     Focus,
     Job,
     JobId,
@@ -41,9 +42,10 @@ def batch(
     format: Annotated[Format | None, Form(description="Default: each photo's own", examples=["jpeg"])] = None,  # noqa: A002
     quality: Quality = 92,
     metadata: Metadata = "keep",
+    deblur: Deblur = "auto",
 ) -> Job:
     """Create a job and return its id at once; then request its status and its result."""
-    options = options_from_fields(focus, x, y, aperture, format, quality, metadata)
+    options = options_from_fields(focus, x, y, aperture, format, quality, metadata, deblur)
     if options.at is not None and not pipeline_of(request).refocuser.finds_depth:
         raise RequestError(409, "the model in use finds no disparity: give a focus", "x")
     zipped, limit = file_of(archive), _settings(request).max_photos

@@ -7,8 +7,20 @@ from urllib.parse import quote
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import Response
 
+from refocal.model.deblurring import When
 from refocal.serving import metrics
-from refocal.serving.api.schemas import Aperture, Focus, MapFile, Metadata, PhotoFile, Point, Quality, bytes_of, files
+from refocal.serving.api.schemas import (
+    Aperture,
+    Deblur,
+    Focus,
+    MapFile,
+    Metadata,
+    PhotoFile,
+    Point,
+    Quality,
+    bytes_of,
+    files,
+)
 from refocal.serving.errors import RequestError
 from refocal.serving.pipeline.animation import FILMS, Film
 from refocal.serving.pipeline.options import MEDIA, Format, RequestOptions, Result
@@ -31,9 +43,10 @@ def refocus(
     ] = None,
     quality: Quality = 92,
     metadata: Metadata = "keep",
+    deblur: Deblur = "auto",
 ) -> Response:
     """Focus by `focus`, or on the point `x`, `y` of the photo."""
-    options = options_from_fields(focus, x, y, aperture, format, quality, metadata)
+    options = options_from_fields(focus, x, y, aperture, format, quality, metadata, deblur)
     return _answered(request, pipeline_of(request).refocus(photo.file.read(), options, bytes_of(disparity)))
 
 
@@ -48,10 +61,17 @@ def sweep(
         Film, Form(description="An animation, a film, or a ZIP file of frames", examples=["mp4"])
     ] = "webp",
     fps: Annotated[float, Form(ge=1, le=60, allow_inf_nan=False, description="Frames a second", examples=[12])] = 12,
+    deblur: Deblur = "auto",
 ) -> Response:
     """Sweep the focus; large photos are reduced, so that all frames together have 40 megapixels at most."""
     made = pipeline_of(request).sweep(
-        photo.file.read(), levels=levels, aperture=aperture, name=format, fps=fps, given=bytes_of(disparity)
+        photo.file.read(),
+        levels=levels,
+        aperture=aperture,
+        name=format,
+        fps=fps,
+        given=bytes_of(disparity),
+        deblur=deblur,
     )
     return _answered(request, made)
 
@@ -64,9 +84,10 @@ def disparity(
     view: Annotated[
         Literal["map", "preview"], Form(description="16-bit grey, or coloured", examples=["preview"])
     ] = "map",
+    deblur: Deblur = "auto",
 ) -> Response:
     """Return the disparity as an image: 0 is the farthest (focus -1), 65535 the nearest (+1)."""
-    return _answered(request, pipeline_of(request).disparity(photo.file.read(), view, bytes_of(disparity)))
+    return _answered(request, pipeline_of(request).disparity(photo.file.read(), view, bytes_of(disparity), deblur))
 
 
 @router.post("/living", response_class=Response, responses=files({"html": "text/html"}), summary="A living picture")
@@ -77,10 +98,11 @@ def living(
     aperture: Aperture = None,
     disparity: MapFile = None,
     title: Annotated[str, Form(max_length=200, description="What the page is called", examples=["Our garden"])] = "",
+    deblur: Deblur = "auto",
 ) -> Response:
     """Return one HTML file that refocuses where it is clicked and loads nothing from elsewhere."""
     made = pipeline_of(request).living(
-        photo.file.read(), levels=levels, aperture=aperture, title=title, given=bytes_of(disparity)
+        photo.file.read(), levels=levels, aperture=aperture, title=title, given=bytes_of(disparity), deblur=deblur
     )
     answer = _answered(request, made)
     name = re.sub(r"[^\w. ()+-]", "_", title).strip(". ") or "living picture"
@@ -96,12 +118,13 @@ def options_from_fields(
     name: Format | None,
     quality: int,
     metadata: str,
+    deblur: When,
 ) -> RequestOptions:
     """Return the options of a request; RequestError unless exactly one of focus and point is given."""
     at = None if x is None or y is None else (x, y)
     if (x is None) != (y is None) or (focus is None) == (at is None):
         raise RequestError(422, "either focus, or x and y, must be given", "focus")
-    return RequestOptions(focus, at, aperture, name, quality, metadata == "keep")
+    return RequestOptions(focus, at, aperture, name, quality, metadata == "keep", deblur)
 
 
 def pipeline_of(request: Request) -> RequestPipeline:
@@ -119,6 +142,7 @@ def _answered(request: Request, answer: Result) -> Response:
     headers["X-Refocal-Model"] = pipeline_of(request).weights
     if answer.depth:
         headers["X-Refocal-Depth"] = answer.depth
+    headers["X-Refocal-Deblurred"] = "yes" if answer.deblurred else "no"
     for name in ("focus", "aperture"):
         if (value := getattr(answer, name)) is not None:
             headers[f"X-Refocal-{name.title()}"] = f"{value:.4f}"

@@ -5,6 +5,8 @@ from typing import Annotated, Any, BinaryIO, Literal
 from fastapi import File, Form, Path, UploadFile
 from pydantic import BaseModel, Field
 
+from refocal.model.deblurring import When
+
 PhotoFile = Annotated[UploadFile, File(description="JPEG, PNG, WebP, TIFF, HEIC or AVIF")]
 MapFile = Annotated[
     UploadFile | None, File(description="Its disparity, larger = nearer: grey PNG or TIFF, NPY, NPZ or PFM")
@@ -34,6 +36,12 @@ Aperture = Annotated[
 Quality = Annotated[int, Form(ge=1, le=100, description="Of JPEG and WebP", examples=[92])]
 Metadata = Annotated[
     Literal["keep", "strip"], Form(description="EXIF; the colour profile always stays", examples=["strip"])
+]
+Deblur = Annotated[
+    When,
+    Form(
+        description="Make what is blurred sharp first: auto, where many edges are soft; or as named", examples=["auto"]
+    ),
 ]
 JobId = Annotated[str, Path(pattern="^[0-9a-f]{32}$", examples=["0123456789abcdef0123456789abcdef"])]
 

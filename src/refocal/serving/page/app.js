@@ -9,7 +9,7 @@ const sliders = { focus: by("focus"), aperture: by("aperture"), split: by("split
 
 const limits = { bytes: Number(document.body.dataset.maxBytes) || Infinity, pixels: Number(document.body.dataset.maxPixels) || Infinity };
 
-let photo = null; // { file, name, preview, url, width, height, side, knowsDepth }: the one that is open
+let photo = null; // { file, name, preview, url, width, height, side, knowsDepth, deblur }: the one that is open
 let opened = 0; // counts photos, so that what comes late for an earlier one is dropped
 let playing = 0;
 const spot = { x: 0.5, y: 0.5 };
@@ -37,7 +37,7 @@ async function ask(path, fields, tries = 4) {
   }
   const problem = await answer.json().catch(() => ({}));
   const error = new UserError(explain(answer.status, problem.error || ""));
-  error.status = answer.status;
+  Object.assign(error, { status: answer.status, field: problem.field });
   throw error;
 }
 
@@ -94,12 +94,14 @@ async function open(file) {
     bitmap.close();
     const preview = await new Promise((done) => canvas.toBlob(done, "image/jpeg", 0.93));
     forget();
-    photo = { file, name: (file.name || "photo").replace(/\.\w+$/, ""), preview, url: URL.createObjectURL(preview), width, height, side: Math.max(canvas.width, canvas.height), knowsDepth: true, frames: new Map() };
+    photo = { file, name: (file.name || "photo").replace(/\.\w+$/, ""), preview, url: URL.createObjectURL(preview), width, height, side: Math.max(canvas.width, canvas.height), knowsDepth: true, deblur: "auto", frames: new Map() };
     show(photo.url);
     before.src = photo.url;
     for (const [button, shown] of [["compare", by("split")], ["see", by("legend")]]) { by(button).setAttribute("aria-pressed", "false"); shown.hidden = true; }
     before.hidden = depth.hidden = true;
     depth.removeAttribute("src");
+    by("deblur").disabled = false;
+    toggle(by("deblur"), false);
     stage.classList.remove("touched", "comparing");
     sliders.focus.value = 0;
     sliders.aperture.value = 50;
@@ -120,7 +122,7 @@ async function readable(file) {
   try {
     return await createImageBitmap(file, { imageOrientation: "from-image" });
   } catch {
-    const answer = await ask("refocus", { photo: file, focus: 0, aperture: 0, format: "jpeg", quality: 95 });
+    const answer = await ask("refocus", { photo: file, focus: 0, aperture: 0, format: "jpeg", quality: 95, deblur: "never" });
     return createImageBitmap(await answer.blob());
   }
 }
@@ -128,15 +130,18 @@ async function readable(file) {
 async function lookAtDepth(mine) {
   say("Looking at what is near and what is far …");
   try {
-    const answer = await busy(ask("disparity", { photo: photo.preview, view: "preview" }));
+    const answer = await busy(ask("disparity", { photo: photo.preview, view: "preview", deblur: photo.deblur }));
     const blob = await answer.blob();
     if (mine !== opened) return;
+    const sharpened = answer.headers.get("X-Refocal-Deblurred") === "yes", found = photo.deblur === "auto" && sharpened;
+    photo.deblur = sharpened ? "always" : "never";
+    toggle(by("deblur"), sharpened);
     depth.src = URL.createObjectURL(blob);
     by("see").disabled = false;
-    say("");
+    say(found ? "This photo is blurred in part; it was made sharp first. Press “Make sharp” to leave it as it is." : "");
   } catch (error) {
     if (mine !== opened) return;
-    if (error.status !== 409) throw error;
+    if (error.status !== 409 || error.field === "deblur") throw error;
     photo.knowsDepth = false;
     by("see").disabled = true;
     stage.classList.add("touched");
@@ -166,13 +171,13 @@ async function work() {
     const place = wanted, mine = opened;
     wanted = null;
     try {
-      const answer = await busy(ask("refocus", { photo: photo.preview, ...place, aperture: fraction() * photo.side, quality: 90 }));
+      const answer = await busy(ask("refocus", { photo: photo.preview, ...place, aperture: place.sharp ? 0 : fraction() * photo.side, quality: 90, deblur: photo.deblur, sharp: undefined }));
       const blob = await answer.blob();
       if (mine !== opened) continue;
       if (place.x !== undefined) sliders.focus.value = answer.headers.get("X-Refocal-Focus");
-      photo.focused = true;
+      photo.focused ||= !place.sharp;
       show(URL.createObjectURL(blob));
-      describe();
+      if (!place.sharp) describe();
     } catch (error) {
       if (mine === opened) fail(error);
     }
@@ -254,6 +259,26 @@ by("see").addEventListener("click", (event) => {
   depth.hidden = by("legend").hidden = !on;
 });
 
+// Whether the photo is made sharp first: what was made of it before no longer holds.
+by("deblur").addEventListener("click", async (event) => {
+  const mine = opened, ours = photo, earlier = ours.deblur;
+  stopPlaying();
+  ours.deblur = toggle(event.currentTarget) ? "always" : "never";
+  for (const url of ours.frames.values()) URL.revokeObjectURL(url);
+  ours.frames.clear();
+  try {
+    await lookAtDepth(mine);
+    if (mine !== opened) return;
+    focusOn(ours.focused ? { focus: sliders.focus.value } : { focus: 0, sharp: true });
+  } catch (error) {
+    if (mine !== opened) return;
+    ours.deblur = earlier;
+    toggle(by("deblur"), earlier === "always");
+    by("deblur").disabled = error.field === "deblur";
+    fail(error);
+  }
+});
+
 // The first time round the frames come from the server one by one; from then on they are here.
 by("play").addEventListener("click", () => (playing ? stopPlaying() : play().catch((error) => { stopPlaying(); fail(error); })));
 async function play() {
@@ -266,7 +291,7 @@ async function play() {
     const focus = (place / (FRAMES - 1)) * 2 - 1, key = `${focus} ${opening}`;
     if (!ours.frames.has(key)) {
       say(k < FRAMES ? `Making the sweep: ${k + 1} of ${FRAMES} …` : "");
-      const answer = await busy(ask("refocus", { photo: ours.preview, focus, aperture: opening * ours.side, quality: 90 }));
+      const answer = await busy(ask("refocus", { photo: ours.preview, focus, aperture: opening * ours.side, quality: 90, deblur: ours.deblur }));
       ours.frames.set(key, URL.createObjectURL(await answer.blob()));
     } else {
       if (k === FRAMES) say("");
@@ -303,7 +328,7 @@ by("save").addEventListener("click", async (event) => {
   say(small ? "Making the film; this takes a while …" : "Making it at full size …");
   try {
     const side = small ? photo.side : Math.max(photo.width, photo.height);
-    const answer = await busy(ask(path, { photo: small ? photo.preview : photo.file, aperture: fraction() * side, ...fields() }));
+    const answer = await busy(ask(path, { photo: small ? photo.preview : photo.file, aperture: fraction() * side, deblur: photo.deblur, ...fields() }));
     const blob = await answer.blob();
     const own = { "image/png": "png", "image/webp": "webp", "image/tiff": "tif" }[blob.type];
     const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: `${photo.name} refocused.${own || suffix}` });

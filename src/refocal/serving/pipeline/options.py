@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from refocal.model.deblurring import When
+
 Format = Literal["jpeg", "png", "webp", "tiff"]
 MEDIA = {"jpeg": "image/jpeg", "png": "image/png", "webp": "image/webp", "tiff": "image/tiff"}
 
@@ -24,6 +26,8 @@ class RequestOptions:
         Output format; None: that of the photo, JPEG for HEIC.
     quality, keep_metadata
         Quality of JPEG and WebP; whether EXIF is kept (the colour profile always is).
+    deblur
+        Whether the photo is made sharp first: always, never, or "auto", where its edges are soft.
     """
 
     focus: float | None = None
@@ -32,12 +36,13 @@ class RequestOptions:
     format: Format | None = None
     quality: int = 92
     keep_metadata: bool = True
+    deblur: When = "auto"
 
 
 @dataclass
 class Result:
-    """The result of a request: a file and its media type, the pixels of the photo, milliseconds of each step, and the
-    focus and aperture used.
+    """The result of a request: a file and its media type, the pixels of the photo, milliseconds of each step, the focus
+    and aperture used, and whether the photo was made sharp first.
     """
 
     data: bytes
@@ -48,6 +53,7 @@ class Result:
     depth: str  # where the disparity comes from
     focus: float | None = None
     aperture: float | None = None
+    deblurred: bool = False
 
 
 def options_of(settings: Mapping[str, Any]) -> RequestOptions:

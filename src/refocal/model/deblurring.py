@@ -1,0 +1,86 @@
+"""The generator that makes a photo sharp, on photos of any size.
+
+Photos are deblurred at a short side of at most `SIDE` pixels, and what that changed is enlarged and added: a blur that
+is wide in a large photo is one that the network knows in the small one, and what is sharp keeps every detail.
+"""
+
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from refocal.images.image import Pixels, as_photo, between, like_input, reduced
+from refocal.images.sharpness import is_blurred
+from refocal.inference.session import run
+from refocal.model.sessions import Opened
+from refocal.render.tiles import refocus_by_tiles
+
+When = Literal["auto", "always", "never"]
+SIDE = 640  # px
+BAND = 128  # rows at once
+
+
+class Deblurring:
+    """The deblurring generator.
+
+    Parameters
+    ----------
+    opened
+        Its file.
+    tile, overlap
+        In pixels, see `refocus_by_tiles`.
+
+    Attributes
+    ----------
+    weights
+        Digest of its weights.
+    """
+
+    def __init__(self, opened: Opened, *, tile: int, overlap: int) -> None:
+        self._session, metadata, self._conventions = opened
+        self.weights = metadata.get("weights", "")[:12]
+        self._tile, self._overlap = tile, overlap
+
+    def __call__(self, pixels: Pixels, when: When = "always") -> Pixels:
+        """Return a picture as in `images.Image` with what is blurred made sharp; see `change`."""
+        return added(pixels, self.change(pixels, when))
+
+    def change(self, pixels: Pixels, when: When = "always") -> NDArray[np.float32]:
+        """Return what is to be added: float32 (h, w, 3) in [-1, 1], to be stretched over the picture.
+
+        A single 0 where it is to stay: `when` is "never", or "auto" and the picture is sharp.
+        """
+        if check_when(when) == "never" or (when == "auto" and not is_blurred(pixels)):
+            return np.zeros((1, 1, 3), np.float32)
+        small = reduced(pixels, SIDE)
+        made = refocus_by_tiles(
+            small,
+            lambda tile: run(self._session, tile),
+            multiple=self._conventions.size_multiple,
+            tile=self._tile,
+            overlap=self._overlap,
+        )
+        return np.asarray(made - small)
+
+
+def added(pixels: Pixels, change: NDArray[np.float32]) -> Pixels:
+    """Return a picture (H, W …) with a change (h, w, 3) stretched over it and added."""
+    if not change.any():
+        return pixels
+    height, width = pixels.shape[:2]
+    left, right, across = between(np.arange(width), change.shape[1] / width, change.shape[1])
+    out = np.empty_like(pixels)
+    for top in range(0, height, BAND):
+        band = pixels[top : top + BAND]
+        up, down, along = between(np.arange(top, top + len(band)), change.shape[0] / height, change.shape[0])
+        rows = change[up] + along[:, None, None] * (change[down] - change[up])
+        rows = rows[:, left] + across[:, None] * (rows[:, right] - rows[:, left])
+        out[top : top + BAND] = like_input(as_photo(band) + rows, band)
+    return out
+
+
+def check_when(when: str) -> str:
+    """Return `when`, or raise a ValueError where it is none of auto, always and never."""
+    if when not in get_args(When):
+        raise ValueError(f"deblur must be one of {', '.join(get_args(When))}, got {when!r}")
+    return when
