@@ -25,7 +25,7 @@ RUN case "$RUNTIME" in \
 COPY models/pretrained models/pretrained
 COPY .dvc/config .dvc/config
 COPY remote remote
-RUN test -s models/pretrained/refocal.onnx -a -s models/pretrained/refocal.render.onnx \
+RUN test -s models/pretrained/refocal.render.onnx -a -s models/pretrained/refocal.deblur.onnx \
     || { uv venv --quiet /opt/dvc \
       && uv pip install --quiet --python /opt/dvc --constraint requirements.lock dvc \
       && /opt/dvc/bin/dvc config --local core.no_scm true \

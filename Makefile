@@ -78,6 +78,7 @@ bench: $(READY) $(PULLED)  ## measure every speed of docs/performance.md: half a
 	python benchmarks/lightfields.py
 	python benchmarks/brackets.py
 	python benchmarks/density.py
+	python benchmarks/views.py
 	python benchmarks/training.py
 	python benchmarks/on_the_fly.py
 	python benchmarks/inference.py

@@ -5,7 +5,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-NAMES = ("refocal.onnx", "refocal.analyse.onnx", "refocal.render.onnx", "LICENSE")
+NAMES = ("refocal.onnx", "refocal.analyse.onnx", "refocal.render.onnx", "refocal.deblur.onnx", "LICENSE")
 
 
 class Weights(BuildHookInterface):

@@ -28,7 +28,7 @@ BELOW: dict[str, set[str]] = {
     "scenes": {"depth", "images", "lightfields", "shiftadd"},
     "evaluation": {"depth", "images", "model", "render", "scenes", "shiftadd"},
     "learning": {"inference", "model", "scenes", "shiftadd"},
-    "serving": {"depth", "images", "model"},
+    "serving": {"depth", "images", "lightfields", "model"},
 }
 COMMANDS = {"stages", "cli", "params"}
 HOMES = {

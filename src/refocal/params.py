@@ -148,6 +148,7 @@ class Train(Section):
     workers: Annotated[int, Field(ge=0)] = 0
     checkpoint_every: Annotated[int, Field(ge=1)] = 500  # steps
     validate_every: Annotated[int, Field(ge=1)] = 500  # steps
+    processes: Annotated[int, Field(ge=1)] = 1  # that share each batch, on this machine
 
 
 class Original(Section):

@@ -9,8 +9,16 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from tiny_model import PROPS, write_deblur_model, write_lens_models, write_model
 
+from refocal.images.image import read_image
 from refocal.model.deblurring import SIDE, Deblurring, added
 from refocal.model.refocuser import Refocuser
+
+ROOT = Path(__file__).parents[2]
+RELEASED = ROOT / "models" / "pretrained" / "refocal.onnx"
+
+
+def psnr(made: NDArray[Any], photo: NDArray[Any]) -> float:
+    return float(-10 * np.log10(max(np.mean((made.astype(float) - photo) ** 2) / 255**2, 1e-10)))
 
 
 def blocks(blur: float = 0) -> NDArray[np.uint8]:
@@ -113,3 +121,13 @@ def test_an_empty_file_stands_for_no_part_and_another_model_is_refused(model: Pa
     write_model(part, PROPS)
     with pytest.raises(ValueError, match=r"m.deblur.onnx must take photo, it takes photo, focus, aperture"):
         Refocuser(model, threads=1)
+
+
+@pytest.mark.skipif(not (RELEASED.parent / "refocal.deblur.onnx").is_file(), reason="no released weights: dvc pull")
+def test_released_weights_leave_sharp_photos_alone_and_sharpen_soft_ones() -> None:
+    refocuser = Refocuser(RELEASED)
+    for name in ("coffee", "rocket"):
+        photo = read_image(ROOT / "src/refocal/serving/page" / f"{name}.jpg").pixels
+        assert psnr(refocuser.deblurred(photo, "always"), photo) >= 45, name
+        soft = np.rint(gaussian_filter(photo.astype(float), (1.5, 1.5, 0))).astype(np.uint8)
+        assert psnr(refocuser.deblurred(soft, "always"), photo) > psnr(soft, photo) + 0.2, name

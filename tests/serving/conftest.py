@@ -8,7 +8,7 @@ import pytest
 from blurring_lens import write_blurring_lens
 from service_worker import worker
 from starlette.testclient import TestClient
-from tiny_model import PROPS, write_model
+from tiny_model import PROPS, write_deblur_model, write_model
 
 from refocal.serving.guard import Guard
 
@@ -21,6 +21,14 @@ def lens_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def blind_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_model(tmp_path_factory.mktemp("blind") / "blind.onnx", PROPS)
+
+
+@pytest.fixture(scope="session")
+def sharpening_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a lens that can deblur: what it calls sharp is half as bright."""
+    model = write_blurring_lens(tmp_path_factory.mktemp("sharpening") / "lens.onnx")
+    write_deblur_model(model)
+    return model
 
 
 @pytest.fixture

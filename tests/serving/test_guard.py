@@ -180,7 +180,7 @@ def test_a_request_is_one_line_of_json_in_the_log_with_its_id(
     assert [entry["status"] for entry in entries] == [200, 422]
     assert entries[0]["request_id"] == "mine-1"
     assert entries[0]["bytes_out"] == len(answer.content)
-    assert set(entries[0]["took"]) == {"decode", "analyse", "render", "encode"}
+    assert set(entries[0]["took"]) == {"decode", "deblur", "analyse", "render", "encode"}
     assert entries[1]["request_id"] != "bad id\t{}"
 
 

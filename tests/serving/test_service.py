@@ -140,7 +140,7 @@ def test_a_bento_has_the_package_and_its_weights_inside(tmp_path: Path) -> None:
     subprocess.run(command, cwd=WEIGHTS.parents[2], env=environment, capture_output=True, check=True)
     (bento,) = (tmp_path / "bentos" / "refocal").glob("*/bento.yaml")
     inside = bento.parent / "src"
-    for name in ("refocal.onnx", "refocal.analyse.onnx", "refocal.render.onnx", "LICENSE"):
+    for name in ("refocal.onnx", "refocal.analyse.onnx", "refocal.render.onnx", "refocal.deblur.onnx", "LICENSE"):
         assert (inside / "models" / "pretrained" / name).read_bytes() == (WEIGHTS.parent / name).read_bytes()
     assert (inside / "src" / "refocal" / "serving" / "page" / "index.html").is_file()
     assert not list(inside.rglob("generator.pt"))

@@ -35,8 +35,8 @@ def evaluate(
 ) -> None:
     """Judge a model on light fields, focal stacks and RGB-D pairs of one's own, beside the baselines.
 
-    Three ways in: the photo alone, with its disparity, or the ends of its focus bracket. The Gaussian baseline is
-    fitted on the very scenes, which favours it.
+    Four ways in: the photo alone, with its disparity, the ends of its focus bracket, or one of these ends alone. The
+    Gaussian baseline is fitted on the very scenes, which favours it.
 
     Slices of a focal stack, from near to far, are called refocus_00.jpg, …; of other names that count on, a
     lightfield.toml with kind = "focal_stack" beside them says what they are. A pair is image.jpg and disparity.png,
@@ -55,6 +55,7 @@ def evaluate(
     _check_data(data)
 
     from refocal.evaluation.baselines import Oracle, fit_gaussian, identity
+    from refocal.evaluation.from_slice import from_slice
     from refocal.evaluation.modes import depth_scores, evaluation_modes
     from refocal.evaluation.report import report, scene_scores, tables
     from refocal.evaluation.scoring import score_scene
@@ -73,6 +74,9 @@ def evaluate(
             methods = evaluation_modes(refocuser) | {"identity": identity, "gaussian": gaussian, "oracle": Oracle()}
             scores = [score_scene(scene, methods) for scene in with_progress(list(judged.values()), "Judging")]
             metrics["test"] = report(scores, ours="refocal", resamples=2000, seed=0)
+            slices = with_progress(list(judged.values()), "From a slice")
+            if one := from_slice(refocuser, slices, resamples=2000, seed=0):
+                metrics["test"]["from_slice"] = one
             if drawn is not None:
                 analyse = refocuser.analyse if refocuser.finds_depth else None
                 write_sheets(drawn, "test", judged, scores, methods, analyse)

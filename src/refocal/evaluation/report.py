@@ -67,33 +67,45 @@ def report(scenes: Sequence[SceneScores], *, ours: str, resamples: int, seed: in
     seen = {method: [scene.seen(method) for scene in scenes] for method in scenes[0].levels}
     unseen = {method: [scene.unseen(method) for scene in scenes] for method in seen}
 
-    def summaries(rows: Sequence[Scores]) -> dict[str, Any]:
-        return {
-            score: summarise([row[score] for row in rows], digits=DIGITS[score], resamples=resamples, seed=seed)
-            for score in rows[0]
-        }
+    def summaries(rows: Sequence[Scores]) -> dict[str, Summary]:
+        return _summaries(rows, resamples, seed)
 
-    part: dict[str, Any] = {"n": len(scenes)}
-    for method, rows in seen.items():
-        part[method] = summaries(rows) | {"unseen": summaries(unseen[method])}
-    part["paired"] = {
-        f"{ours}-{method}": summaries([_minus(a, b) for a, b in zip(seen[ours], rows, strict=True)])
-        for method, rows in seen.items()
-        if method != ours
-    }
-    part["paired"]["unseen-seen"] = summaries([_minus(a, b) for a, b in zip(unseen[ours], seen[ours], strict=True)])
+    part = {"n": len(scenes)} | compared(seen, ours, resamples=resamples, seed=seed)
+    for method, rows in unseen.items():
+        part[method]["unseen"] = summaries(rows)
+    part["paired"]["unseen-seen"] = summaries(_differences(unseen[ours], seen[ours]))
     known = {"gaussian", "oracle"} <= seen.keys()
-    ahead = summaries([_minus(a, b) for a, b in zip(seen["oracle"], seen["gaussian"], strict=True)]) if known else {}
+    ahead = summaries(_differences(seen["oracle"], seen["gaussian"])) if known else {}
     part["gap_closed"] = {
         score: _gap_closed(part, ours, score, ahead.get(score)) for score in ("psnr", "ssim", "defocus_r")
     }
     return part
 
 
-def _minus(a: Scores, b: Scores) -> Scores:
-    """Return the differences of the scores that both have; None where either was not computed."""
-    values = {score: (a[score], b[score]) for score in a if score in b}
-    return {score: None if x is None or y is None else x - y for score, (x, y) in values.items()}
+def compared(rows: Mapping[str, Sequence[Scores]], ours: str, *, resamples: int, seed: int) -> dict[str, Any]:
+    """Return by method the summaries of its scores, a scene each; under `paired` those of ours less every other's."""
+    found: dict[str, Any] = {method: _summaries(scores, resamples, seed) for method, scores in rows.items()}
+    found["paired"] = {
+        f"{ours}-{method}": _summaries(_differences(rows[ours], scores), resamples, seed)
+        for method, scores in rows.items()
+        if method != ours
+    }
+    return found
+
+
+def _summaries(rows: Sequence[Scores], resamples: int, seed: int) -> dict[str, Summary]:
+    return {
+        score: summarise([row[score] for row in rows], digits=DIGITS[score], resamples=resamples, seed=seed)
+        for score in rows[0]
+    }
+
+
+def _differences(ours: Sequence[Scores], others: Sequence[Scores]) -> list[Scores]:
+    """Return, scene by scene, the differences of the scores that both have; None where either was not computed."""
+    return [
+        {score: None if (x := a[score]) is None or (y := b[score]) is None else x - y for score in a if score in b}
+        for a, b in zip(ours, others, strict=True)
+    ]
 
 
 def _gap_closed(part: Mapping[str, Any], ours: str, score: str, ahead: Summary | None) -> float | None:
@@ -150,7 +162,7 @@ def tables(metrics: Mapping[str, Any]) -> str:
 
 
 def _split_tables(split: str, part: Mapping[str, Any]) -> str:
-    methods = {name: scores for name, scores in part.items() if name not in ("n", "paired", "gap_closed")}
+    methods = {name: scores for name, scores in part.items() if name not in ("n", "paired", "gap_closed", "from_slice")}
     seen = [[score, *(_cell(m[score]) for m in methods.values())] for score in SCORES]
     between = [[f"unseen {score}", *(_cell(m["unseen"][score]) for m in methods.values())] for score in LEVEL_SCORES]
     lpips = ["lpips", *("not computed" for _ in methods)]
@@ -168,8 +180,27 @@ def _split_tables(split: str, part: Mapping[str, Any]) -> str:
             "\nPaired differences, scene by scene; * where the interval excludes 0\n",
             _table([split, *(name.replace("-", " - ") for name in pairs)], differences),
             f"\nShare of the gap between Gaussian and oracle that is closed: {line}\n",
+            *_slice_tables(split, part.get("from_slice", {})),
         ]
     )
+
+
+def _slice_tables(split: str, part: Mapping[str, Any]) -> list[str]:
+    """Return what was made of one slice alone: by task the scores, then the paired differences."""
+    lines = (
+        [f"#### {split}, from the nearest or the farthest slice alone: mean over {part['n']} scenes\n"] if part else []
+    )
+    for task, found in part.items():
+        if task == "n":
+            continue
+        methods = {name: scores for name, scores in found.items() if name != "paired"}
+        scores = list(next(iter(methods.values())))
+        rows = [[score, *(_cell(m[score]) for m in methods.values())] for score in scores]
+        paired = [[score, *(_cell(p[score], verdict=True) for p in found["paired"].values())] for score in scores]
+        title = task.replace("_", " ")
+        lines += [_table([title, *methods], rows), ""]
+        lines += [_table([title, *(name.replace("-", " - ") for name in found["paired"])], paired), ""]
+    return lines
 
 
 def _cell(summary: Summary, *, verdict: bool = False) -> str:

@@ -23,7 +23,7 @@ BLURS = (1.0, 2.0)  # px: a and b
 EDGE = 0.02  # of the gradient, a pixel: weaker ones may be noise
 EDGES = 200  # at least: fewer are no evidence
 SOFT = 1.5  # px: sigma of a soft edge
-MUCH, ALL = 0.4, 0.9  # share of soft edges of a partly and of a wholly blurred photo
+SOME, MUCH, ALL = 0.25, 0.4, 0.9  # share of soft edges of a photo to deblur, of a partly and a wholly blurred one
 
 Plane = NDArray[np.float32]
 
@@ -55,9 +55,9 @@ def soft_share(pixels: Pixels) -> float | None:
 
 
 def is_blurred(pixels: Pixels) -> bool:
-    """Tell whether much of a photo is blurred already."""
+    """Tell whether so much of a photo is blurred already that it is to be made sharp first."""
     share = soft_share(pixels)
-    return share is not None and share > MUCH
+    return share is not None and share > SOME
 
 
 def warn_if_blurred(pixels: Pixels) -> None:

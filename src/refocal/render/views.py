@@ -155,13 +155,19 @@ class ViewRenderer:
 
 
 def _enlarged(photo: Plane) -> Plane:
-    """Return a photo (H, W, 3) enlarged by `FINE` so that each of its pixels stays where it is at a multiple."""
+    """Return a photo (H, W, 3) enlarged by `FINE` so that each of its pixels stays where it is at a multiple.
+
+    What is between is half bicubic, half bilinear: the one keeps detail, the other does not raise the noise.
+    """
     height, width = photo.shape[:2]
     size, box = (FINE * width, FINE * height), (0.25, 0.25, width + 0.25, height + 0.25)  # the first stays the first
     padded = np.pad(photo, ((0, 1), (0, 1), (0, 0)), mode="edge")
     planes = [PIL.Image.fromarray(np.ascontiguousarray(padded[..., c])) for c in range(3)]
-    made = [np.asarray(plane.resize(size, PIL.Image.Resampling.BICUBIC, box=box)) for plane in planes]
-    out: Plane = np.clip(np.stack(made, axis=-1), 0, 1)
+    out = np.zeros((size[1], size[0], 3), np.float32)
+    for c, plane in enumerate(planes):
+        for kernel in (PIL.Image.Resampling.BICUBIC, PIL.Image.Resampling.BILINEAR):
+            out[..., c] += 0.5 * np.asarray(plane.resize(size, kernel, box=box))
+    out = np.clip(out, 0, 1)
     out[::FINE, ::FINE] = photo
     return out
 

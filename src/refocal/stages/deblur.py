@@ -3,6 +3,7 @@
 It is trained as the other is, from slices to all-in-focus photos, and goes on where it was when it was stopped.
 """
 
+import os
 import shutil
 from pathlib import Path
 
@@ -10,12 +11,14 @@ from refocal.learning.training.loop import train
 from refocal.params import read_params
 from refocal.scenes.scene import read_scenes
 from refocal.stages import run
-from refocal.stages.train import curves, shown, train_config
+from refocal.stages.train import curves, launched, shown, train_config
 
 
 def main() -> None:
     """Train with what section `deblur` has otherwise than `train`."""
     params = read_params()
+    if launched("deblur", params.train.processes):
+        return
     checkpoints = Path("checkpoints/deblur")
     with curves("dvclive_deblur") as (log, log_image), shown("deblur") as progress:
         train(
@@ -27,7 +30,8 @@ def main() -> None:
             log_image=log_image,
             progress=progress,
         )
-    shutil.rmtree(checkpoints, ignore_errors=True)
+    if not int(os.environ.get("RANK", "0")):
+        shutil.rmtree(checkpoints, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.progress import track
 
 from refocal.evaluation.baselines import Method, Oracle, fit_gaussian, identity
+from refocal.evaluation.from_slice import from_slice
 from refocal.evaluation.modes import evaluation_modes
 from refocal.evaluation.report import by_focus, by_scene, report
 from refocal.evaluation.scoring import score_scene
@@ -37,6 +38,9 @@ def main() -> None:
     for split, members in scenes.items():
         scores = [score_scene(scene, methods) for scene in track(members, description=f"evaluate {split}")]
         metrics[split] = report(scores, ours="refocal", resamples=params.bootstrap, seed=params.seed)
+        slices = track(members, description=f"from a slice, {split}")
+        if one := from_slice(ours, slices, resamples=params.bootstrap, seed=params.seed):
+            metrics[split]["from_slice"] = one
         for name, table in (by_focus(scores) | {"by_scene": by_scene(scores)}).items():
             (folders[PLOTS] / f"{split}_{name}.csv").write_text(table, encoding="utf-8")
         analyse = ours.analyse if ours.finds_depth else None

@@ -16,8 +16,6 @@ def main() -> None:
     params = read_params()
     output = Path("models/refocal.onnx")
     for generator, file in (("generator.pt", output), ("deblur.pt", part_of(output, "deblur"))):
-        if not (Path("models") / generator).is_file():
-            continue
         differences = export(
             Path("models") / generator, file, opset=params.export.opset, tolerance=params.export.tolerance
         )

@@ -3,10 +3,13 @@
 Stopped by Ctrl-C or SIGTERM it puts the run aside and goes on from there when called again.
 """
 
+import os
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +23,9 @@ from refocal.learning.networks.lens import LensConfig
 from refocal.learning.networks.patchgan import PatchGANConfig
 from refocal.learning.networks.unet import UNetConfig
 from refocal.learning.training.loop import train
+from refocal.learning.training.signals import stop_signals
 from refocal.params import Section, Train, read_params
+from refocal.resources import cores
 from refocal.scenes.scene import read_scenes
 from refocal.stages import run
 
@@ -32,7 +37,7 @@ LINE_EVERY = 10.0  # seconds, where no one watches a terminal
 def train_config(section: Train, otherwise: Section | None = None) -> TrainConfig:
     """Return the plain values of a section of params.yaml, with those that another section has otherwise."""
     own = {} if otherwise is None else {name: getattr(otherwise, name) for name in type(otherwise).model_fields}
-    values = section.model_copy(update=own).model_dump()
+    values = section.model_copy(update=own).model_dump(exclude={"processes"})
     return TrainConfig(
         unet=UNetConfig(**values.pop("unet")),
         lens=LensConfig(**values.pop("lens")),
@@ -41,6 +46,33 @@ def train_config(section: Train, otherwise: Section | None = None) -> TrainConfi
         losses=LossConfig(**values.pop("losses")),
         **values,
     )
+
+
+def launched(stage: str, processes: int) -> bool:
+    """Run a stage in several processes, and tell whether that was done: not for one, nor in one of them.
+
+    Raises
+    ------
+    SystemExit
+        With the code of torchrun, where it is not 0.
+    """
+    if processes == 1 or "WORLD_SIZE" in os.environ:
+        return False
+    options = ["--standalone", f"--nproc-per-node={processes}"]
+    started = subprocess.Popen(  # noqa: S603  our own module
+        [sys.executable, "-m", "torch.distributed.run", *options, "-m", f"refocal.stages.{stage}"],
+        env={"OMP_NUM_THREADS": str(max(1, cores() // processes)), **os.environ},
+    )
+    with stop_signals() as stops:
+        while started.poll() is None:
+            if stops:  # torchrun passes it on; each process saves once
+                started.send_signal(stops[-1])
+                stops.clear()
+            with suppress(subprocess.TimeoutExpired):
+                started.wait(0.5)
+    if started.returncode:
+        raise SystemExit(started.returncode)
+    return True
 
 
 @contextmanager
@@ -67,6 +99,9 @@ def shown(name: str) -> Iterator[Callable[[int, int, float], None]]:
 def curves(folder: str) -> Iterator[tuple[Log, LogImage | None]]:
     """Take losses, scores and pictures to a folder; without DVCLive, as on a borrowed GPU, print the numbers."""
     try:
+        if int(os.environ.get("RANK", "0")):  # only the first of several processes writes
+            yield lambda *_: None, None
+            return
         from dvclive.live import Live
     except ImportError:
         yield lambda name, value, step: print(f"train: {name} {value:.5g} at step {step}", flush=True), None
@@ -86,6 +121,8 @@ def curves(folder: str) -> Iterator[tuple[Log, LogImage | None]]:
 def main() -> None:
     """Train, or go on with what a stopped run left in checkpoints/train."""
     params = read_params()
+    if launched("train", params.train.processes):
+        return
     checkpoints = Path("checkpoints/train")
     with curves("dvclive") as (log, log_image), shown("train") as progress:
         train(
@@ -97,7 +134,8 @@ def main() -> None:
             log_image=log_image,
             progress=progress,
         )
-    shutil.rmtree(checkpoints, ignore_errors=True)
+    if not int(os.environ.get("RANK", "0")):
+        shutil.rmtree(checkpoints, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from starlette.testclient import TestClient
 pytestmark = pytest.mark.filterwarnings("ignore")  # decoders warn of what they meet
 MEGABYTE = 1 << 20
 DOORS = [("/refocus", {"focus": "0.2"}), ("/disparity", {}), ("/sweep", {"levels": "2"}), ("/living", {"levels": "3"})]
+DOORS += [("/views", {"rows": "1", "columns": "2"})]
 
 
 def resident() -> int:

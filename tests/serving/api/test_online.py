@@ -1,4 +1,4 @@
-"""One photo: what POST /refocus, /sweep, /disparity and /living answer."""
+"""One photo: what POST /refocus, /sweep, /disparity, /views and /living answer."""
 
 import base64
 import io
@@ -12,11 +12,15 @@ import av
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
+from scipy.ndimage import gaussian_filter
 from service_worker import file_of, photo_of, pixels_of
 from starlette.testclient import TestClient
 
 from refocal.images.profiles import matrix_profile, to_srgb
+from refocal.lightfields.lightfield import LightField, read_options
+from refocal.model.deblurring import Deblurring
 from refocal.model.refocuser import Refocuser
+from refocal.serving.pipeline import pipeline
 
 Client = TestClient
 
@@ -161,6 +165,87 @@ def test_a_living_picture_is_one_file_to_keep(client: Client) -> None:
     assert "attachment" in answer.headers["content-disposition"]
     assert "Tea &amp; &lt;cake&gt;" in answer.text
     assert answer.text.count("data:image/webp") == 3
+
+
+def test_views_are_a_light_field_that_is_read_again(client: Client, tmp_path: Path) -> None:
+    answer = post(client, "/views", rows=3, columns=5, far=-1, near=2)
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        archive.extractall(tmp_path / "views")
+    field = LightField.open(tmp_path / "views")
+    assert field.views.shape == (3, 5, 48, 64, 3)
+    np.testing.assert_array_equal(field.centre, photo_of())
+    assert read_options(tmp_path / "views")["slope_range"] == [-1, 2]
+    mosaic = pixels_of(post(client, "/views", rows=3, columns=5, far=-1, near=2, format="png").content)
+    np.testing.assert_array_equal(mosaic[1::3, 2::5], photo_of())
+
+
+def test_views_of_a_camera_that_goes_round_are_a_film(client: Client) -> None:
+    film = Image.open(io.BytesIO(post(client, "/views", format="webp", far=0, near=3).content))
+    assert (film.n_frames, film.size) == (36, (64, 48))
+
+
+def test_views_of_a_large_photo_are_reduced_with_their_slopes(
+    client: Client, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(pipeline, "FILM_PIXELS", 36 * 24 * 32)
+    with zipfile.ZipFile(io.BytesIO(post(client, "/views", rows=1, columns=3, far=-1, near=2).content)) as archive:
+        archive.extractall(tmp_path / "views")
+    assert LightField.open(tmp_path / "views").size == (24, 32)
+    assert read_options(tmp_path / "views")["slope_range"] == [-0.5, 1]
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"), [({"far": 1}, "far"), ({"far": 1, "near": 0}, "slopes"), ({"rows": 0}, "rows")]
+)
+def test_slopes_that_are_none_are_named(client: Client, fields: dict[str, float], named: str) -> None:
+    answer = post(client, "/views", **fields)
+    assert (answer.status_code, answer.json()["field"]) == (422, named)
+
+
+def soft_photo() -> bytes:
+    """Return a file of a photo whose edges are soft."""
+    blocks = np.kron(np.random.default_rng(0).random((12, 16)), np.ones((16, 16)))
+    return file_of(np.rint(gaussian_filter(blocks, 3) * 255).astype(np.uint8)[..., None].repeat(3, 2))
+
+
+@pytest.mark.parametrize("path", ["/refocus", "/sweep", "/disparity", "/living", "/views"])
+def test_soft_photos_are_made_sharp_first_and_the_answer_says_so(
+    serve: Callable[..., Client], sharpening_model: Path, path: str
+) -> None:
+    client = serve(sharpening_model)
+    fields = {"/refocus": {"focus": 0}, "/sweep": {"levels": 2}, "/living": {"levels": 3}}.get(path, {})
+    for photo, deblur, done in (
+        (soft_photo(), "auto", "yes"),
+        (soft_photo(), "never", "no"),
+        (file_of(), "auto", "no"),
+        (file_of(), "always", "yes"),
+    ):
+        answer = post(client, path, photo, deblur=deblur, **fields)
+        assert (answer.status_code, answer.headers["x-refocal-deblurred"]) == (200, done)
+
+
+def test_a_sharpened_photo_is_what_is_rendered_and_computed_once(
+    serve: Callable[..., Client], sharpening_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = []
+    change = Deblurring.change
+    monkeypatch.setattr(Deblurring, "change", lambda self, *told: changes.append(1) or change(self, *told))
+    workers = [serve(sharpening_model), serve(sharpening_model)]  # one folder
+    changes.clear()
+    for worker_ in (*workers, *workers):
+        made = pixels_of(post(worker_, "/refocus", focus=0, aperture=0, deblur="always", format="png").content)
+        np.testing.assert_allclose(made, photo_of() * 0.5, atol=1)
+    assert len(changes) == 1
+    untouched = post(workers[0], "/refocus", focus=0, aperture=0, deblur="never", format="png").content
+    np.testing.assert_array_equal(pixels_of(untouched), photo_of())
+    near = {deblur: post(workers[0], "/disparity", deblur=deblur).content for deblur in ("always", "never")}
+    assert near["always"] != near["never"]  # each has its own disparity
+
+
+def test_a_model_that_cannot_deblur_says_so(client: Client) -> None:
+    answer = post(client, "/refocus", focus=0, deblur="always")
+    assert (answer.status_code, answer.json()["field"]) == (409, "deblur")
+    assert post(client, "/refocus", soft_photo(), focus=0).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/disparity", "/refocus"])

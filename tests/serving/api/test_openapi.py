@@ -16,7 +16,7 @@ from service_worker import worker
 
 from refocal.serving.guard import Guard
 
-DOORS = [("post", path) for path in ("/refocus", "/sweep", "/disparity", "/living", "/batch")]
+DOORS = [("post", path) for path in ("/refocus", "/sweep", "/disparity", "/views", "/living", "/batch")]
 DOORS += [("get", "/batch/{job}"), ("delete", "/batch/{job}"), ("get", "/batch/{job}/result")]
 CHECKS = [not_a_server_error, content_type_conformance, response_schema_conformance, status_code_conformance]
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import uvicorn
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 from service_worker import file_of, pixels_of, worker
 from starlette.testclient import TestClient
 
@@ -36,9 +37,10 @@ def photo() -> Any:
 
 
 @pytest.fixture
-def address(tmp_path: Path, lens_model: Path, request: pytest.FixtureRequest) -> Iterator[str]:
-    told = getattr(request, "param", {})
-    app, settings = worker(tmp_path, told.pop("model", lens_model), **told)
+def address(tmp_path: Path, lens_model: Path, sharpening_model: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+    told = dict(getattr(request, "param", {}))
+    model = sharpening_model if told.pop("sharpening", False) else lens_model
+    app, settings = worker(tmp_path, told.pop("model", model), **told)
     server = uvicorn.Server(uvicorn.Config(Guard(app, settings), port=0, log_level="error"))
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -124,6 +126,59 @@ def test_what_is_clicked_becomes_sharp_and_the_rest_soft(page: Any) -> None:
     assert far[0] < 0.6 * before[0]
     width = page.evaluate("document.documentElement.scrollWidth")
     assert width <= page.viewport_size["width"]  # nothing sticks out
+
+
+def brightness(page: Any) -> float:
+    page.wait_for_timeout(250)  # the picture is decoded
+    return float(pixels_of(page.locator("#picture").screenshot())[..., :3].mean())
+
+
+@pytest.mark.parametrize("address", [{"sharpening": True}], indirect=True)
+def test_a_photo_is_made_sharp_and_left_as_it_is_by_one_button(wide_page: Any) -> None:
+    """What the model calls sharp is half as bright."""
+    open_photo(wide_page)
+    wait_for_depth(wide_page)
+    button = wide_page.locator("#deblur")
+    assert button.get_attribute("aria-pressed") == "false"
+    before = brightness(wide_page)
+    button.click()
+    wide_page.wait_for_selector("body:not(.busy)")
+    wide_page.locator("#deblur[aria-pressed=true]").wait_for()
+    assert brightness(wide_page) == pytest.approx(before / 2, rel=0.1)
+    wide_page.click("#compare")  # before and after
+    assert wide_page.locator("#before").is_visible()
+    wide_page.click("#compare")
+    click(wide_page, 0.2)
+    focused(wide_page, "near")
+    assert brightness(wide_page) == pytest.approx(before / 2, rel=0.15)
+    with wide_page.expect_download() as saved:
+        wide_page.click("#save summary")
+        wide_page.click("[data-save=picture]")
+    assert pixels_of(Path(saved.value.path()).read_bytes())[..., :3].mean() == pytest.approx(before / 2, rel=0.15)
+    button.click()
+    focused(wide_page, "near")
+    wide_page.locator("#deblur[aria-pressed=false]").wait_for()
+    wide_page.wait_for_selector("body:not(.busy)")
+    assert brightness(wide_page) == pytest.approx(before, rel=0.15)
+
+
+@pytest.mark.parametrize("address", [{"sharpening": True}], indirect=True)
+def test_a_soft_photo_is_made_sharp_by_itself_and_told(wide_page: Any) -> None:
+    blocks = np.kron(np.random.default_rng(0).random((15, 20)), np.ones((16, 16)))
+    soft = np.rint(gaussian_filter(blocks, 3) * 255).astype(np.uint8)[..., None].repeat(3, 2)
+    open_photo(wide_page, file_of(soft))
+    wide_page.locator("#deblur[aria-pressed=true]").wait_for()
+    wide_page.locator("#status", has_text="it was made sharp first").wait_for()
+
+
+def test_a_server_that_cannot_deblur_says_so_once(wide_page: Any) -> None:
+    open_photo(wide_page)
+    wait_for_depth(wide_page)
+    wide_page.click("#deblur")
+    wide_page.locator("#status.bad", has_text="cannot deblur").wait_for()
+    assert wide_page.locator("#deblur").is_disabled()
+    click(wide_page, 0.2)
+    focused(wide_page, "near")
 
 
 def test_sliders_move_the_focus_and_the_blur(wide_page: Any) -> None:

@@ -14,6 +14,7 @@ from refocal.learning.data.views import CropRequest, LightFields
 from refocal.learning.examples import Example
 from refocal.learning.rendered.composites import Composites
 from refocal.learning.rendered.source import Rendered, textures_of
+from refocal.learning.training.processes import ALONE, Processes
 from refocal.learning.training.signals import leave_signals_to_the_parent
 from refocal.shiftadd.slopes import FocusRange
 
@@ -52,6 +53,8 @@ class BatchStream:
         How many of a batch are drawn, and how many crops are averaged from views.
     device : torch.device
         Where batches are wanted.
+    processes : Processes
+        This process takes its share of each batch.
 
     Raises
     ------
@@ -59,10 +62,11 @@ class BatchStream:
         One line: light fields without views where crops are to be averaged from them, or too many.
     """
 
-    def __init__(self, crops: Crops, config: TrainConfig, device: torch.device) -> None:
-        self.crops, self.config, self.device = crops, config, device
+    def __init__(self, crops: Crops, config: TrainConfig, device: torch.device, processes: Processes = ALONE) -> None:
+        self.crops, self.config, self.device, self.processes = crops, config, device, processes
         self.drawn = round(config.rendered * config.batch)
         self.size = config.batch - self.drawn  # crops in a batch: epochs are passes over them
+        processes.check_batch(self.drawn, self.size)
         self.source: Rendered | None = None
         if self.drawn:  # the photos of the training scenes are its textures
             textures = textures_of(crops.scenes, seed=config.seed, device=device)
@@ -84,7 +88,7 @@ class BatchStream:
         """Yield the batches from step `first` up to step `steps`: one pass, so that workers never stop on the way."""
         loader = DataLoader(
             self.crops,
-            batch_sampler=IndexBatches(first=first, steps=steps, size=self.size),
+            batch_sampler=IndexBatches(first=first, steps=steps, size=self.size, share=self.processes.share),
             num_workers=self.config.workers,
             prefetch_factor=AHEAD if self.config.workers else None,
             pin_memory=self.device.type == "cuda",
@@ -96,13 +100,17 @@ class BatchStream:
             if self.fields is not None:
                 batch = batch._replace(target=self._averaged(batch.target, step, self.fields))
             if self.source is not None:
-                batch = Example(*map(torch.cat, zip(batch, self.source.batch(step, self.drawn), strict=True)))
+                drawn = (part[self.processes.share] for part in self.source.batch(step, self.drawn))
+                batch = Example(*map(torch.cat, zip(batch, drawn, strict=True)))
             yield batch
+
+    def _indices(self, step: int) -> range:
+        return range(step * self.size, (step + 1) * self.size)[self.processes.share]
 
     @torch.no_grad()
     def _averaged(self, target: torch.Tensor, step: int, fields: LightFields) -> torch.Tensor:
         """Return the targets of a step (N, 3, c, c), with those that are still missing."""
-        placements = [self.crops.placement(index) for index in range(step * self.size, (step + 1) * self.size)]
+        placements = [self.crops.placement(index) for index in self._indices(step)]
         missing = [number for number, placement in enumerate(placements) if placement.averaged]
         if not missing:
             return target

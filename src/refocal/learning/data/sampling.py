@@ -55,8 +55,8 @@ def order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
 class IndexBatches(Sampler[list[int]]):
     """Batches of absolute indices, from step `first` up to step `steps`: batch k is k * size … (k + 1) * size - 1."""
 
-    def __init__(self, *, first: int, steps: int, size: int) -> None:
-        self.first, self.steps, self.size = first, steps, size
+    def __init__(self, *, first: int, steps: int, size: int, share: slice = slice(None)) -> None:
+        self.first, self.steps, self.size, self.share = first, steps, size, share
 
     def __len__(self) -> int:
         """Return the number of batches left."""
@@ -65,4 +65,4 @@ class IndexBatches(Sampler[list[int]]):
     def __iter__(self) -> Iterator[list[int]]:
         """Yield the batches in order."""
         for step in range(self.first, self.steps):
-            yield list(range(step * self.size, (step + 1) * self.size))
+            yield list(range(step * self.size, (step + 1) * self.size)[self.share])

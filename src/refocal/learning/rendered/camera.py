@@ -39,20 +39,23 @@ def vary_tone(random: np.random.Generator, pictures: list[Tensor]) -> list[Tenso
     return [torch.where(grey, picture.mean(1, keepdim=True), picture) for picture in made]
 
 
-def degrade(random: np.random.Generator, picture: Tensor) -> Tensor:
-    """Add what a sensor and a file add, to half of the pictures each: noise, stronger in the light, and JPEG blocks."""
-    count, device = len(picture), picture.device
+def degrade(random: np.random.Generator, picture: Tensor, share: slice = slice(None), count: int = 0) -> Tensor:
+    """Add what a sensor and a file add, to half of the pictures each: noise, stronger in the light, and JPEG blocks.
 
-    def drawn(low: float, high: float, share: float) -> Tensor:
-        values = random.uniform(low, high, (count, 1, 1, 1)) * (random.random((count, 1, 1, 1)) < share)
-        return torch.tensor(values, dtype=torch.float32, device=device)
+    Where the pictures are but a `share` of `count`, they get what they would get among all of them.
+    """
+    count, device = count or len(picture), picture.device
+
+    def drawn(low: float, high: float, part: float) -> Tensor:
+        values = random.uniform(low, high, (count, 1, 1, 1)) * (random.random((count, 1, 1, 1)) < part)
+        return torch.tensor(values[share], dtype=torch.float32, device=device)
 
     generator = torch.Generator(device).manual_seed(int(random.integers(2**62)))
-    noise = torch.randn(picture.shape, generator=generator, device=device)
+    noise = torch.randn((count, *picture.shape[1:]), generator=generator, device=device)[share]
     read, shot = drawn(0.0, 0.012, 0.5), drawn(0.0, 0.02, 0.5)
     noisy = (picture + noise * torch.sqrt(read**2 + shot**2 * picture)).clamp(0, 1)
-    quality = random.uniform(50, 96, count)
-    pressed = torch.tensor(random.random((count, 1, 1, 1)) < 0.5, device=device)
+    quality = random.uniform(50, 96, count)[share]
+    pressed = torch.tensor((random.random((count, 1, 1, 1)) < 0.5)[share], device=device)
     return torch.where(pressed, jpeg(noisy, torch.tensor(quality, dtype=torch.float32, device=device)), noisy)
 
 

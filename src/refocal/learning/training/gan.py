@@ -25,6 +25,7 @@ from refocal.learning.training.losses import (
     perceptual,
 )
 from refocal.learning.training.pairs import pairs_for
+from refocal.learning.training.processes import ALONE, Processes, share_batch_norms
 
 Step = Callable[[Example], dict[str, Tensor]]
 
@@ -68,6 +69,8 @@ def build_run(config: TrainConfig, device: torch.device, aperture_scale: float =
     elif config.imagenet is not None and isinstance(generator, Lens):
         generator.analyser.load_imagenet(config.imagenet)
     discriminator = PatchGAN(config.discriminator)
+    for network in (generator, discriminator):
+        share_batch_norms(network)
     if config.crop % generator.multiple:
         raise ValueError(
             f"crop = {config.crop} is no multiple of {generator.multiple}, which the network {config.network} asks for"
@@ -83,7 +86,7 @@ def build_run(config: TrainConfig, device: torch.device, aperture_scale: float =
     return Run(generator.train(), discriminator.train(), average, optimizer_g, optimizer_d)
 
 
-def gan_step(run: Run, config: TrainConfig, sigma_scale: Tensor) -> Step:
+def gan_step(run: Run, config: TrainConfig, sigma_scale: Tensor, processes: Processes = ALONE) -> Step:
     """Return the function that takes one step with a batch: the discriminator's, then the generator's.
 
     The function takes a batch of examples, changes `run`, counts its step, and returns the losses by name, each a
@@ -101,10 +104,13 @@ def gan_step(run: Run, config: TrainConfig, sigma_scale: Tensor) -> Step:
     if weights.perceptual:
         features = VGGFeatures(weights.vgg, weights.layers).to(device).to(memory_format=layout)
     given_share = config.given_disparity if weights.compares_images else None
-    made_by: Callable[..., tuple[Tensor, Tensor | None]] = _Generate(run.generator, given_share)
-    generate = torch.compile(made_by) if config.compile else made_by
-    pairs = pairs_for(run.generator, config, sigma_scale)
-    judge: Callable[..., Tensor] = torch.compile(run.discriminator) if config.compile else run.discriminator
+    whole = given_share is not None or not isinstance(run.generator, Lens)
+    generate: Callable[..., Any] = processes.wrapped(_Generate(run.generator, given_share, processes), all_used=whole)
+    learn: Callable[..., Tensor] = processes.wrapped(run.discriminator) if weights.adversarial else run.discriminator
+    judge: Callable[..., Tensor] = run.discriminator
+    if config.compile:
+        generate, learn, judge = torch.compile(generate), torch.compile(learn), torch.compile(judge)
+    pairs = pairs_for(run.generator, config, sigma_scale, processes)
 
     def step(batch: Example) -> dict[str, Tensor]:
         sigma = batch.sigma / sigma_scale
@@ -116,7 +122,7 @@ def gan_step(run: Run, config: TrainConfig, sigma_scale: Tensor) -> Step:
         if weights.adversarial:
             run.discriminator.requires_grad_(True)
             with cast:
-                real, made = judge(photo, target, sigma), judge(photo, fake.detach(), sigma)
+                real, made = learn(photo, target, sigma), learn(photo, fake.detach(), sigma)
             losses["discriminator"] = lsgan_discriminator(real.float(), made.float())
             _descend(run.optimizer_d, losses["discriminator"])
             run.discriminator.requires_grad_(False)  # the generator's step needs no gradient of its weights
@@ -184,9 +190,9 @@ def _depth_losses(disparity: Tensor, batch: Example, weights: LossConfig) -> dic
 class _Generate(nn.Module):
     """The generator as it is trained: refocused picture, and the disparity that it found, if it does."""
 
-    def __init__(self, generator: nn.Module, given_share: float | None) -> None:
+    def __init__(self, generator: nn.Module, given_share: float | None, processes: Processes = ALONE) -> None:
         super().__init__()
-        self.generator, self.given_share = generator, given_share
+        self.generator, self.given_share, self.processes = generator, given_share, processes
 
     def forward(self, photo: Tensor, sigma: Tensor, known: Tensor) -> tuple[Tensor, Tensor | None]:
         if not isinstance(self.generator, Lens):
@@ -194,7 +200,8 @@ class _Generate(nn.Module):
         found = self.generator.analyse(photo)
         if self.given_share is None:
             return photo, found
-        given = (torch.rand(len(photo), 1, 1, 1) < self.given_share).to(photo.device) & known.isfinite()
+        chance = torch.rand(len(photo) * self.processes.count, 1, 1, 1)[self.processes.share]
+        given = (chance < self.given_share).to(photo.device) & known.isfinite()
         used = torch.where(given, known.nan_to_num(), found)
         with torch.autocast(photo.device.type, enabled=False):  # pictures want more than the 8 bits of bfloat16
             return self.generator.render(photo, used.float(), sigma), found

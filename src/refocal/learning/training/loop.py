@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from refocal.learning.data.batches import BatchStream, check_shared_memory
 from refocal.learning.data.crops import Crops
 from refocal.learning.training.checkpoints import Run, fingerprint, load_checkpoint, save_beside, save_checkpoint
 from refocal.learning.training.gan import build_run, choose_device, computes_in_bfloat16, gan_step, set_learning_rate
+from refocal.learning.training.processes import Processes, joined
 from refocal.learning.training.provenance import about
 from refocal.learning.training.signals import stop_signals
 from refocal.learning.training.validation import ValidationCrops, picture, selection_score, validate, validation_crops
@@ -32,7 +33,8 @@ class Hooks:
     log: Callable[[str, float, int], None]
     log_image: Callable[[str, NDArray[np.uint8], int], None] | None
     progress: Callable[[int, int, float], None] | None
-    save: Callable[[Run], None]
+    say: Callable[[str], None]
+    save: Callable[[Run], None] = lambda _: None
 
 
 def train(
@@ -88,10 +90,25 @@ def train(
     """
     if round(config.rendered * config.batch) >= config.batch:
         raise ValueError(f"rendered = {config.rendered:g} leaves no crop in a batch of {config.batch}: make it less")
-    device = choose_device(config.device)
     check_shared_memory(config)
+    with joined(config.device) as processes:
+        first = processes.first
+        hooks = Hooks(
+            log if first else lambda *_: None,
+            log_image if first else None,
+            progress if first else None,
+            say if first else lambda _: None,
+        )
+        _train(scenes, config, Path(checkpoint_dir), Path(output), hooks, processes)
+
+
+def _train(
+    scenes: Sequence[Scene], config: TrainConfig, folder: Path, output: Path, hooks: Hooks, processes: Processes
+) -> None:
+    """Train in one of several processes, of which the first writes."""
+    device = choose_device(config.device)
     if config.precision == "bfloat16" and not computes_in_bfloat16(config, device):
-        say("this GPU has no bfloat16 (NVIDIA's have from Ampere on): training computes in float32")
+        hooks.say("this GPU has no bfloat16 (NVIDIA's have from Ampere on): training computes in float32")
     torch.backends.cudnn.benchmark = device.type == "cuda"  # all crops have one size: worth choosing kernels for it
     torch.manual_seed(config.seed)
     crops = Crops(
@@ -104,34 +121,43 @@ def train(
         jitter=config.jitter,
         on_the_fly=config.on_the_fly,
     )
-    feed = BatchStream(crops, config, device)
+    feed = BatchStream(crops, config, device, processes)
     validation = validation_crops(scenes, config.crop, whole=config.zoom is not None, network=config.network)
     scale = float(np.median([scene.lens_aperture for scene in crops.scenes if scene.focus] or [config.crop / 32]))
     run = build_run(config, device, scale)
-    folder = Path(checkpoint_dir)
     mark = fingerprint({key: value for key, value in asdict(config).items() if key not in NO_EFFECT}, scenes)
-    if load_checkpoint(folder, run, mark, say):
-        say(f"training goes on after step {run.step}, from {folder}")
+    if load_checkpoint(folder, run, mark, hooks.say):
+        hooks.say(f"training goes on after step {run.step}, from {folder}")
         for entry in run.curves:
-            log(*entry)
-    hooks = Hooks(log, log_image, progress, save=lambda now: save_checkpoint(folder, now, mark))
+            hooks.log(*entry)
+    saved = replace(hooks, save=lambda now: save_checkpoint(folder, now, mark))
     sigma_scale = torch.tensor([1, scale], device=device)
-    _loop(run, config, feed, validation, sigma_scale=sigma_scale, hooks=hooks)
+    _loop(run, config, feed, validation, sigma_scale=sigma_scale, hooks=saved, processes=processes)
+    if not processes.first:
+        return
     state = {name: value.cpu().contiguous() for name, value in run.average.state_dict().items()}
     if run.best is not None:
         state = run.best.state
-        say(f"kept step {run.best.step} of {run.step}: {run.best.name} {abs(run.best.score):.4g} on validation scenes")
+        score = f"{run.best.name} {abs(run.best.score):.4g}"
+        hooks.say(f"kept step {run.best.step} of {run.step}: {score} on validation scenes")
     content = {"network": config.network, "config": asdict(config.own), "state": state, "aperture_scale": scale}
-    save_beside(Path(output), content | {"about": about(crops, config, run)})
+    save_beside(output, content | {"about": about(crops, config, run)})
 
 
 def _loop(
-    run: Run, config: TrainConfig, feed: BatchStream, validation: ValidationCrops, *, sigma_scale: Tensor, hooks: Hooks
+    run: Run,
+    config: TrainConfig,
+    feed: BatchStream,
+    validation: ValidationCrops,
+    *,
+    sigma_scale: Tensor,
+    hooks: Hooks,
+    processes: Processes,
 ) -> None:
-    """Take the steps that are left."""
+    """Take the steps that are left; the first process alone logs and saves."""
     device = sigma_scale.device
     size, epoch = feed.size, len(feed.crops)
-    step = gan_step(run, config, sigma_scale)
+    step = gan_step(run, config, sigma_scale, processes)
     steps = math.ceil(epoch * (config.epochs + config.epochs_decay) / size)
     unread: list[dict[str, Tensor]] = []
     clock: tuple[float, int] | None = None  # starts after the first reading: kernels are chosen and compiled by then
@@ -143,12 +169,13 @@ def _loop(
             rate = set_learning_rate(run, config, epoch=run.step * size / epoch)
             unread.append(step(batch))
 
-            stop = stops[-1] if stops else 0  # read once: a signal may come at any time
             epoch_ends = run.step * size // epoch > (run.step - 1) * size // epoch
             validates = run.step % config.validate_every == 0 or run.step == steps
-            saves = stop or run.step % config.checkpoint_every == 0
+            saves = run.step % config.checkpoint_every == 0
+            stop = 0
             if epoch_ends or validates or saves or device.type == "cpu" or len(unread) >= READ_EVERY:
-                _read(unread, run)
+                stop = processes.highest(stops[-1] if stops else 0)  # read once: a signal may come at any time
+                _read(unread, run, processes)
                 now = time.perf_counter()
                 clock = clock or (now, run.step)
                 if hooks.progress:
@@ -161,9 +188,9 @@ def _loop(
                 run.sums, run.summed = {}, 0
             if validates:
                 _validate(run, config, validation, sigma_scale, hooks)
-            if saves or run.step == steps:
+            if saves or stop or run.step == steps:
                 _check_weights(run)
-            if saves:
+            if (saves or stop) and processes.first:
                 hooks.save(run)
             if stop:
                 raise SystemExit(128 + stop)
@@ -186,12 +213,12 @@ def _record(run: Run, hooks: Hooks, name: str, value: float) -> None:
     hooks.log(name, value, run.step)
 
 
-def _read(unread: list[dict[str, Tensor]], run: Run) -> None:
+def _read(unread: list[dict[str, Tensor]], run: Run, processes: Processes) -> None:
     """Add the losses of the last steps to the sums of the epoch; stop where one is not finite.
 
     This comes before anything is saved: the last checkpoint is from before the loss went.
     """
-    values = torch.stack([torch.stack(list(losses.values())) for losses in unread]).tolist()  # one wait for the device
+    values = processes.mean(torch.stack([torch.stack(list(losses.values())) for losses in unread])).tolist()
     for back, row in zip(range(len(values) - 1, -1, -1), values, strict=True):
         for name, value in zip(unread[0], row, strict=True):
             if not math.isfinite(value):

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from refocal.learning.training.processes import mean_where
+
 SCALES = 4  # at which the gradients of a disparity are compared
 MARGIN = 0.35  # by which what stands in front is nearer than what is behind it, in units of focus
 WINDOW = 0.14  # side of the windows that both are compared in, as a share of the picture's height
@@ -91,14 +93,14 @@ def disparity_error(disparity: Tensor, wanted: Tensor, relative: Tensor) -> Tens
     known = wanted.isfinite()
     wanted = wanted.nan_to_num()
     trust = torch.where(relative, 0.3, 1.0)[:, None, None, None]
-    total = _mean_where((disparity - wanted).abs() * trust, known)
+    total = mean_where((disparity - wanted).abs() * trust, known)
     difference = (_standard(disparity, known) - _standard(wanted, known)) * known
-    total = total + 0.5 * _mean_where(difference.abs(), known)
+    total = total + 0.5 * mean_where(difference.abs(), known)
     for scale in range(SCALES):
         step = 2**scale
         apart, both = difference[..., ::step, ::step], known[..., ::step, ::step]
-        down = _mean_where((apart[..., 1:, :] - apart[..., :-1, :]).abs(), both[..., 1:, :] & both[..., :-1, :])
-        right = _mean_where((apart[..., 1:] - apart[..., :-1]).abs(), both[..., 1:] & both[..., :-1])
+        down = mean_where((apart[..., 1:, :] - apart[..., :-1, :]).abs(), both[..., 1:, :] & both[..., :-1, :])
+        right = mean_where((apart[..., 1:] - apart[..., :-1]).abs(), both[..., 1:] & both[..., :-1])
         total = total + 0.25 * (down + right)
     return total
 
@@ -135,7 +137,7 @@ def order_error(disparity: Tensor, front: Tensor) -> Tensor:
     share = share / (share + around).clamp(min=1e-3)
     edge = (share > 0.15) & (share < 0.85) & (known > 0) & counts
     hinge = F.relu(MARGIN - (within - behind))
-    return _mean_where(hinge, edge) + ROUGH * _mean_where((disparity - within).abs(), inside * counts)
+    return mean_where(hinge, edge) + ROUGH * mean_where((disparity - within).abs(), inside * counts)
 
 
 def _standard(disparity: Tensor, known: Tensor) -> Tensor:
@@ -144,7 +146,3 @@ def _standard(disparity: Tensor, known: Tensor) -> Tensor:
     centred = disparity - (disparity * known).sum((1, 2, 3), keepdim=True) / count
     variance = (centred.square() * known).sum((1, 2, 3), keepdim=True) / count
     return centred / torch.sqrt(variance + FLAT**2)
-
-
-def _mean_where(values: Tensor, there: Tensor) -> Tensor:
-    return (values * there).sum() / there.sum().clamp(min=1)

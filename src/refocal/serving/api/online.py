@@ -1,4 +1,4 @@
-"""Endpoints for one photo: POST /refocus, /sweep, /disparity and /living."""
+"""Endpoints for one photo: POST /refocus, /sweep, /disparity, /views and /living."""
 
 import re
 from typing import Annotated, Literal
@@ -18,11 +18,12 @@ from refocal.serving.api.schemas import (
     PhotoFile,
     Point,
     Quality,
+    Slope,
     bytes_of,
     files,
 )
 from refocal.serving.errors import RequestError
-from refocal.serving.pipeline.animation import FILMS, Film
+from refocal.serving.pipeline.animation import FILMS, VIEWS, Film, Views
 from refocal.serving.pipeline.options import MEDIA, Format, RequestOptions, Result
 from refocal.serving.pipeline.pipeline import RequestPipeline
 
@@ -88,6 +89,35 @@ def disparity(
 ) -> Response:
     """Return the disparity as an image: 0 is the farthest (focus -1), 65535 the nearest (+1)."""
     return _answered(request, pipeline_of(request).disparity(photo.file.read(), view, bytes_of(disparity), deblur))
+
+
+@router.post("/views", response_class=Response, responses=files(VIEWS, 409), summary="A light field of a photo")
+def views(
+    request: Request,
+    photo: PhotoFile,
+    rows: Annotated[int, Form(ge=1, le=17, description="Views down", examples=[5])] = 7,
+    columns: Annotated[int, Form(ge=1, le=17, description="Views across", examples=[5])] = 7,
+    far: Slope = None,
+    near: Slope = None,
+    disparity: MapFile = None,
+    format: Annotated[  # noqa: A002  its name in the API
+        Views, Form(description="Views in a ZIP file, one mosaic (ESLF), or a parallax film", examples=["zip"])
+    ] = "zip",
+    deblur: Deblur = "auto",
+) -> Response:
+    """Return sub-aperture views, as a light field camera's; large photos are reduced to 40 megapixels in all."""
+    if (far is None) != (near is None):
+        raise RequestError(422, "far and near must be given together", "far")
+    slopes = None if far is None or near is None else (far, near)
+    made = pipeline_of(request).views(
+        photo.file.read(),
+        grid=(rows, columns),
+        slopes=slopes,
+        name=format,
+        given=bytes_of(disparity),
+        deblur=deblur,
+    )
+    return _answered(request, made)
 
 
 @router.post("/living", response_class=Response, responses=files({"html": "text/html"}), summary="A living picture")

@@ -43,6 +43,16 @@ Deblur = Annotated[
         description="Make what is blurred sharp first: auto, where many edges are soft; or as named", examples=["auto"]
     ),
 ]
+Slope = Annotated[
+    float | None,
+    Form(
+        ge=-100,
+        le=100,
+        allow_inf_nan=False,
+        description="Pixels per view step of the farthest, of the nearest; default: as the lens of the model",
+        examples=[0.8],
+    ),
+]
 JobId = Annotated[str, Path(pattern="^[0-9a-f]{32}$", examples=["0123456789abcdef0123456789abcdef"])]
 
 

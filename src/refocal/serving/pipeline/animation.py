@@ -1,7 +1,9 @@
-"""Frames of a sweep as one file in memory."""
+"""Frames of a sweep, and views of a light field, as one file in memory."""
 
+import io
 import tempfile
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
@@ -10,10 +12,15 @@ from numpy.typing import NDArray
 
 from refocal.images.animation import LONGEST, write_animation
 from refocal.images.encoding import encode
+from refocal.lightfields.writers import write_light_field
 from refocal.serving.errors import RequestError
 
 Film = Literal["webp", "gif", "mp4", "zip"]
 FILMS = {"webp": "image/webp", "gif": "image/gif", "mp4": "video/mp4", "zip": "application/zip"}
+
+
+Views = Literal["zip", "png", "webp", "gif", "mp4"]
+VIEWS = {"zip": "application/zip", "png": "image/png", "webp": "image/webp", "gif": "image/gif", "mp4": "video/mp4"}
 
 
 def film(frames: list[NDArray[np.uint8]], name: Film, fps: float) -> bytes:
@@ -41,3 +48,19 @@ def film(frames: list[NDArray[np.uint8]], name: Film, fps: float) -> bytes:
             for k, frame in enumerate(frames):
                 archive.writestr(f"{k:03d}.jpg", encode(frame, Path("frame.jpg"), quality=92))
         return path.read_bytes()
+
+
+def light_field(
+    views: Iterable[NDArray[np.uint8]], grid: tuple[int, int], slopes: tuple[float, float], *, mosaic: bool
+) -> bytes:
+    """Return the views of a light field, row by row, as one mosaic picture (PNG) or a ZIP file of the folder."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        write_light_field(folder, views, grid, slopes=slopes, mosaic="photo" if mosaic else "")
+        if mosaic:
+            return (folder / "photo_eslf.png").read_bytes()
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:  # PNG does not shrink
+            for path in sorted(folder.iterdir()):
+                archive.write(path, path.name)
+        return buffer.getvalue()

@@ -18,13 +18,14 @@ from refocal.model.deblurring import When
 from refocal.model.living import living_html
 from refocal.model.refocuser import Refocuser
 from refocal.serving.errors import RequestError
-from refocal.serving.pipeline.animation import FILMS, Film, film
+from refocal.serving.pipeline.animation import FILMS, VIEWS, Film, Views, film, light_field
 from refocal.serving.pipeline.cache import Cache
 from refocal.serving.pipeline.options import MEDIA, Format, RequestOptions, Result
 from refocal.serving.pipeline.preparation import PhotoInWork, Preparation
 from refocal.serving.pipeline.uploads import format_of
 
 FILM_PIXELS = 40_000_000  # of all frames together; larger photos are reduced
+ROUND = 36  # frames of a film of a camera that goes round
 
 
 class RequestPipeline:
@@ -117,6 +118,37 @@ class RequestPipeline:
             with work.timed("encode"):
                 out = film(frames, name, fps)
         return work.answer(out, FILMS[name], name, aperture=strength)
+
+    def views(
+        self,
+        data: bytes,
+        *,
+        grid: tuple[int, int],
+        slopes: tuple[float, float] | None,
+        name: Views,
+        given: bytes | None = None,
+        deblur: When = "auto",
+    ) -> Result:
+        """Return the views of a light field of the photo, or a film of a camera that goes round."""
+        with self.slots:
+            work = self.prepare(data, given, deblur, needed=True)
+            with work.timed("render"):
+                still, count = name in {"zip", "png"}, max(grid[0] * grid[1], ROUND)
+                before = max(work.image.pixels.shape[:2])
+                work = work.smaller(FILM_PIXELS // count)
+                scale = max(work.image.pixels.shape[:2]) / before
+                ends = None if slopes is None else (slopes[0] * scale, slopes[1] * scale)
+                try:
+                    renderer = self.refocuser.view_renderer(work.image.pixels, work.map, grid, ends)
+                except ValueError as error:
+                    raise RequestError(422, str(error), "slopes") from None
+                frames = list(renderer.grid(*grid) if still else renderer.round_trip(ROUND))
+            with work.timed("encode"):
+                if still:
+                    out = light_field(frames, grid, renderer.slopes, mosaic=name == "png")
+                else:
+                    out = film(frames, name, 18)  # type: ignore[arg-type]  # one of its names
+        return work.answer(out, VIEWS[name], name)
 
     def living(
         self,
