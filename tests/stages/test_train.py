@@ -18,7 +18,7 @@ from tiny_scenes import write_tiny_scenes
 import refocal.stages.train as stage
 from refocal.learning.config import TrainConfig
 from refocal.params import Original, Params, Train, read_params
-from refocal.stages import original, train
+from refocal.stages import deblur, original, train
 
 PARAMS = {
     "train": {
@@ -33,6 +33,7 @@ PARAMS = {
         "checkpoint_every": 2,
         "validate_every": 4,
     },
+    "deblur": {"deblur": {"widths": [4, 6], "blocks": [1, 1]}, "epochs_decay": 2, "batch": 3, "crop": 24},
     "original": {
         "unet": {"num_downs": 3, "ngf": 4},
         "discriminator": {"ndf": 4, "layers": 1},
@@ -147,11 +148,35 @@ def test_the_original_s_recipe_shares_data_and_budget_and_becomes_an_onnx_file(
     ours, theirs = stage.train_config(read_params().train), seen[0]
     assert (theirs.unet.residual, theirs.losses.perceptual, theirs.losses.l1) == (False, 0, 100)
     overridden = set(Original.model_fields)
-    for name in set(Train.model_fields) - overridden:
+    for name in set(Train.model_fields) - overridden - {"processes"}:
         assert getattr(ours, name) == getattr(theirs, name)
     model = onnx.load("models/original.onnx")
     assert json.loads({p.key: p.value for p in model.metadata_props}["training_data"])["images"] == 18
     assert not Path("models/generator.pt").exists()
+    assert not list((project / "checkpoints").iterdir())
+
+
+def test_the_stage_deblur_leaves_a_generator_that_deblurs_with_curves_of_its_own(project: Path) -> None:
+    deblur.main()
+    content = torch.load("models/deblur.pt", weights_only=True)
+    assert (content["network"], content["config"]) == ("deblur", {"widths": (4, 6), "blocks": (1, 1)})
+    assert content["about"]["training"]["losses"]["l1"] == 20
+    assert column(project / "dvclive_deblur/plots/metrics/validation/psnr.tsv", "step")[0] == 0
+    assert not Path("models/generator.pt").exists()
+    assert not list((project / "checkpoints").iterdir())
+
+
+@pytest.mark.slow
+def test_a_stage_runs_in_several_processes_and_only_the_first_writes(project: Path) -> None:
+    content = yaml.safe_load((project / "params.yaml").read_text(encoding="utf-8"))
+    content["train"] |= {"processes": 2, "batch": 4}
+    (project / "params.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "refocal.stages.train"], capture_output=True, text=True, cwd=project, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert Path("models/generator.pt").is_file()
+    assert done.stdout.count("kept step") == 1
     assert not list((project / "checkpoints").iterdir())
 
 

@@ -18,6 +18,7 @@ import refocal
 from refocal.inference.session import open_session
 from refocal.learning.export import export as exporting
 from refocal.learning.export.export import digest_of, export
+from refocal.learning.networks.deblur import Deblur, DeblurConfig
 from refocal.learning.networks.unet import UNet, UNetConfig
 from refocal.model.refocuser import Refocuser
 
@@ -152,13 +153,18 @@ def test_the_stage_gives_the_same_bytes_in_another_process_and_folder(exported: 
     """And it says one line: what the exporter has to tell of its inner workings is no one's concern."""
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "generator.pt").write_bytes(exported.checkpoint.read_bytes())
+    small = DeblurConfig(widths=(4, 6), blocks=(1, 1))
+    weights = {"network": "deblur", "config": asdict(small), "state": Deblur(small).state_dict(), "aperture_scale": 1.0}
+    torch.save(weights | {"about": ABOUT}, tmp_path / "models" / "deblur.pt")
     (tmp_path / "params.yaml").write_text("export: {opset: 20, tolerance: 1.0e-4}\n")
     command = [sys.executable, "-m", "refocal.stages.export"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert (tmp_path / "models" / "refocal.onnx").read_bytes() == exported.bytes
     halves = [tmp_path / "models" / f"refocal.{half}.onnx" for half in ("analyse", "render")]
     assert [half.read_bytes() for half in halves] == [b"", b""]  # DVC wants all outputs; a U-Net has no halves
-    assert re.fullmatch(r"models/refocal.onnx: \d\.\d MB, largest difference from torch .+\n", done.stdout)
+    assert Refocuser(tmp_path / "models" / "refocal.onnx", providers=CPU).deblurring is not None
+    line = r"models/refocal{}.onnx: \d\.\d MB, largest difference from torch .+\n"
+    assert re.fullmatch(line.format("") + line.format(".deblur"), done.stdout)
     assert done.stderr == ""
 
 

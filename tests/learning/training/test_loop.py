@@ -18,6 +18,7 @@ from refocal.learning.networks.unet import UNetConfig
 from refocal.learning.rendered.source import Rendered
 from refocal.learning.training import gan, loop
 from refocal.learning.training.checkpoints import Run
+from refocal.learning.training.processes import ALONE
 from refocal.scenes.scene import Scene
 
 ALL_LOSSES = replace(TINY, losses=replace(TINY.losses, perceptual=1))  # slower: VGG16 is built for each run
@@ -97,11 +98,11 @@ def test_losses_read_late_are_blamed_on_their_own_step() -> None:
     """On a GPU the losses of several steps are read at once."""
     run = Run(*[torch.nn.Linear(1, 1)] * 3, *[torch.optim.Adam([torch.zeros(1)])] * 2, step=20)
     rows = [{"l1": torch.tensor(1.0 + i), "generator": torch.tensor(2.0)} for i in range(4)]
-    loop._read(rows, run)
+    loop._read(rows, run, ALONE)
     assert (run.sums, run.summed, rows) == ({"l1": 10.0, "generator": 8.0}, 4, [])
     rows = [{"l1": torch.tensor(1.0), "generator": torch.tensor(v)} for v in (2.0, float("nan"), 1.0)]
     with pytest.raises(ValueError, match="stopped at step 19: loss generator is nan"):
-        loop._read(rows, run)
+        loop._read(rows, run, ALONE)
 
 
 def test_the_file_says_what_it_was_made_of(scenes: list[Scene], tmp_path: Path) -> None:

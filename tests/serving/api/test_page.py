@@ -135,7 +135,7 @@ def brightness(page: Any) -> float:
 
 @pytest.mark.parametrize("address", [{"sharpening": True}], indirect=True)
 def test_a_photo_is_made_sharp_and_left_as_it_is_by_one_button(wide_page: Any) -> None:
-    """What the model calls sharp is half as bright."""
+    """What the model calls sharp is half as bright, and half as near: it takes red for near."""
     open_photo(wide_page)
     wait_for_depth(wide_page)
     button = wide_page.locator("#deblur")
@@ -149,14 +149,14 @@ def test_a_photo_is_made_sharp_and_left_as_it_is_by_one_button(wide_page: Any) -
     assert wide_page.locator("#before").is_visible()
     wide_page.click("#compare")
     click(wide_page, 0.2)
-    focused(wide_page, "near")
+    focused(wide_page, "in the middle")
     assert brightness(wide_page) == pytest.approx(before / 2, rel=0.15)
     with wide_page.expect_download() as saved:
         wide_page.click("#save summary")
         wide_page.click("[data-save=picture]")
     assert pixels_of(Path(saved.value.path()).read_bytes())[..., :3].mean() == pytest.approx(before / 2, rel=0.15)
     button.click()
-    focused(wide_page, "near")
+    focused(wide_page, "in the middle")
     wide_page.locator("#deblur[aria-pressed=false]").wait_for()
     wide_page.wait_for_selector("body:not(.busy)")
     assert brightness(wide_page) == pytest.approx(before, rel=0.15)

@@ -109,6 +109,7 @@ async function open(file) {
     room.hidden = by("another").hidden = false;
     stage.focus({ preventScroll: true });
     await lookAtDepth(mine);
+    if (mine === opened && photo.deblur === "always") focusOn({ focus: 0, sharp: true });
     if (mine === opened && width * height > limits.pixels) say(`This photo is too large to be saved here: ${million(width * height)} megapixels, up to ${million(limits.pixels)} are. It can be looked at.`, true);
   } catch (error) {
     if (mine === opened) fail(error);
