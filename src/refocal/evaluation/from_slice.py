@@ -5,7 +5,7 @@ Two tasks, each from both ends of the focal stack: the all-in-focus photo, and e
 but for a comparison: the disk, and the regularisation, that come nearest to the true photo.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,8 @@ SCORES = ("psnr", "ssim", "in_focus_psnr", "out_of_focus_psnr")
 RADII = (0.05, 0.1, 0.2, 0.3, 0.5)  # of a disk, as shares of the widest blur
 BALANCES = (0.003, 0.03, 0.3)  # of Wiener's filter
 
+Thirds = tuple[NDArray[np.bool_], NDArray[np.bool_]]
+
 
 def from_slice(refocuser: Refocuser, scenes: Iterable[Scene], *, resamples: int, seed: int) -> dict[str, Any]:
     """Return the part of metrics.json: `n` scenes, and by task the methods' means and our paired differences.
@@ -42,38 +44,39 @@ def from_slice(refocuser: Refocuser, scenes: Iterable[Scene], *, resamples: int,
         if len(scene.focus) < 2:
             continue
         count += 1
-        ends = [_from(scene, refocuser, end) for end in (0, len(scene.focus) - 1)]
+        thirds = _thirds(scene)
+        ends = [_from(scene, refocuser, end, thirds) for end in (0, len(scene.focus) - 1)]
         for task, methods in rows.items():
             for method in ends[0][task]:
-                scores = {score: float(np.mean([end[task][method][score] for end in ends])) for score in SCORES}
-                methods.setdefault(method, []).append(dict(scores))
+                scores: Scores = {score: float(np.mean([end[task][method][score] for end in ends])) for score in SCORES}
+                methods.setdefault(method, []).append(scores)
     if not count:
         return {}
     by_task = {task: compared(methods, "deblurred", resamples=resamples, seed=seed) for task, methods in rows.items()}
     return {"n": count} | by_task
 
 
-def _from(scene: Scene, refocuser: Refocuser, end: int) -> Mapping[str, Mapping[str, Mapping[str, float]]]:
-    """Score what is made of one end of the stack."""
+def _from(
+    scene: Scene, refocuser: Refocuser, end: int, thirds: Sequence[Thirds]
+) -> Mapping[str, Mapping[str, Mapping[str, float]]]:
+    """Score what is made of one end of the stack; `thirds` of each level."""
     photo, stack = np.array(scene.photo()), np.array(scene.stack())
     given = stack[end]
     sharp = refocuser.deblurred(given, "always")
     disk = best_disk(given, photo, scene)
     made = {"slice": given, "wiener": disk[0], "unsupervised wiener": disk[1], "deblurred": sharp}
-    masks = _thirds(scene, given, photo)
-    whole = {method: _scores(scene, picture, photo, masks) for method, picture in made.items()}
+    whole = {method: _scores(scene, picture, photo, thirds[end]) for method, picture in made.items()}
     levels: dict[str, list[dict[str, float]]] = {"slice": [], "refocal": [], "deblurred": []}
     depths = {"refocal": (given, refocuser.analyse(given)), "deblurred": (sharp, refocuser.analyse(sharp))}
     for level, focus in enumerate(scene.focus):
         if level == end:
             continue
-        masks = _thirds(scene, stack[level], photo)
         pictures = {"slice": given} | {
             method: refocuser.render(picture, disparity, focus, scene.lens_aperture)
             for method, (picture, disparity) in depths.items()
         }
         for method, picture in pictures.items():
-            levels[method].append(_scores(scene, picture, stack[level], masks))
+            levels[method].append(_scores(scene, picture, stack[level], thirds[level]))
     means = {
         method: {score: float(np.mean([row[score] for row in rows])) for score in SCORES}
         for method, rows in levels.items()
@@ -81,13 +84,13 @@ def _from(scene: Scene, refocuser: Refocuser, end: int) -> Mapping[str, Mapping[
     return {"all_in_focus": whole, "refocused": means}
 
 
-def _thirds(scene: Scene, picture: Pixels, photo: Pixels) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    return metrics.split_by_focus(*(metrics.log_sharpness(crop(p, scene.border)) for p in (picture, photo)))
+def _thirds(scene: Scene) -> list[Thirds]:
+    """Return the masks of the sharpest and the least sharp third of each slice, beside the photo."""
+    photo, *slices = (metrics.log_sharpness(crop(p, scene.border)) for p in (scene.photo(), *scene.stack()))
+    return [metrics.split_by_focus(one, photo) for one in slices]
 
 
-def _scores(
-    scene: Scene, picture: Pixels, truth: Pixels, masks: tuple[NDArray[np.bool_], NDArray[np.bool_]]
-) -> dict[str, float]:
+def _scores(scene: Scene, picture: Pixels, truth: Pixels, masks: Thirds) -> dict[str, float]:
     a, b = (crop(np.asarray(p), scene.border) for p in (picture, truth))
     sharp, soft = (metrics.psnr(a, b, mask) for mask in masks)
     return {"psnr": metrics.psnr(a, b), "ssim": metrics.ssim(a, b), "in_focus_psnr": sharp, "out_of_focus_psnr": soft}

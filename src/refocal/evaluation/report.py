@@ -187,9 +187,9 @@ def _split_tables(split: str, part: Mapping[str, Any]) -> str:
 
 def _slice_tables(split: str, part: Mapping[str, Any]) -> list[str]:
     """Return what was made of one slice alone: by task the scores, then the paired differences."""
-    lines = (
-        [f"#### {split}, from the nearest or the farthest slice alone: mean over {part['n']} scenes\n"] if part else []
-    )
+    if not part:
+        return []
+    lines = [f"#### {split}, from the nearest or the farthest slice alone: mean over {part['n']} scenes\n"]
     for task, found in part.items():
         if task == "n":
             continue

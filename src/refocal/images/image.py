@@ -194,6 +194,16 @@ def between(places: NDArray[Any], scale: float, length: int) -> tuple[NDArray[An
     return first, np.minimum(first + 1, length - 1), (place - first).astype(np.float32)
 
 
+def stretched(
+    small: NDArray[np.float32], rows: NDArray[Any], columns: NDArray[Any], scale: tuple[float, float]
+) -> NDArray[np.float32]:
+    """Return rows and columns of a picture (h, w, C) enlarged bilinearly; `scale`: its pixels to one of the larger."""
+    upper, lower, down = between(rows, scale[0], small.shape[0])
+    left, right, across = between(columns, scale[1], small.shape[1])
+    tall = small[upper] * (1 - down)[:, None, None] + small[lower] * down[:, None, None]
+    return np.asarray(tall[:, left] * (1 - across)[:, None] + tall[:, right] * across[:, None], np.float32)
+
+
 def like_input(photo: NDArray[np.float32], pixels: Pixels) -> Pixels:
     """Turn a photo back into the kind of picture that `pixels` is: same dtype and channels, alpha untouched.
 

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from refocal.images.image import Pixels, as_photo, between, like_input, reduced
+from refocal.images.image import Pixels, as_photo, like_input, reduced, stretched
 from refocal.images.sharpness import is_blurred
 from refocal.inference.session import run
 from refocal.model.sessions import Opened
@@ -68,14 +68,12 @@ def added(pixels: Pixels, change: NDArray[np.float32]) -> Pixels:
     if not change.any():
         return pixels
     height, width = pixels.shape[:2]
-    left, right, across = between(np.arange(width), change.shape[1] / width, change.shape[1])
+    columns, scale = np.arange(width), (change.shape[0] / height, change.shape[1] / width)
     out = np.empty_like(pixels)
     for top in range(0, height, BAND):
         band = pixels[top : top + BAND]
-        up, down, along = between(np.arange(top, top + len(band)), change.shape[0] / height, change.shape[0])
-        rows = change[up] + along[:, None, None] * (change[down] - change[up])
-        rows = rows[:, left] + across[:, None] * (rows[:, right] - rows[:, left])
-        out[top : top + BAND] = like_input(as_photo(band) + rows, band)
+        rows = np.arange(top, top + len(band))
+        out[top : top + BAND] = like_input(as_photo(band) + stretched(change, rows, columns, scale), band)
     return out
 
 

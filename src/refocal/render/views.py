@@ -22,7 +22,7 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
-from refocal.images.image import Pixels, as_photo, like_input, reduced
+from refocal.images.image import Pixels, as_photo, like_input, reduced, stretched
 from refocal.resources import cores
 
 EDGE = 1.0  # px that two neighbours are apart in the outermost view where one stands before the other
@@ -225,11 +225,5 @@ def _filled(layers: Plane, kept: NDArray[np.bool_]) -> Plane:
     sums, weights = np.pad(layers * weight, padding), np.pad(weight, padding)
     sums, weights = (x[::2, ::2] + x[1::2, ::2] + x[::2, 1::2] + x[1::2, 1::2] for x in (sums, weights))
     coarse = _filled(np.asarray(sums / np.maximum(weights, 1e-6), np.float32), weights[..., 0] > 0)
-    rows, columns = (
-        np.clip((np.arange(n) - 0.5) / 2, 0, m - 1) for n, m in zip((height, width), coarse.shape, strict=False)
-    )
-    top, left = rows.astype(np.int32), columns.astype(np.int32)
-    below, beside = np.minimum(top + 1, coarse.shape[0] - 1), np.minimum(left + 1, coarse.shape[1] - 1)
-    v, h = (rows - top).astype(np.float32)[:, None, None], (columns - left).astype(np.float32)[:, None]
-    tall = coarse[top] * (1 - v) + coarse[below] * v
-    return np.where(weight > 0, layers, tall[:, left] * (1 - h) + tall[:, beside] * h)
+    whole = stretched(coarse, np.arange(height), np.arange(width), (0.5, 0.5))
+    return np.where(weight > 0, layers, whole)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from refocal.images.colour import to_linear, to_srgb
-from refocal.images.image import Pixels, as_photo, like_input
+from refocal.images.image import Pixels, as_photo, like_input, stretched
 
 SMALLEST = 16  # px: smaller pictures are not halved
 BAND = 128  # rows at once, even
@@ -59,7 +59,8 @@ def render_wide_blur(
     change = as_photo(half) - _halved(full)
     for top in range(0, len(full), BAND):
         band = full[top : top + BAND]
-        full[top : top + BAND] = like_input(as_photo(band) + _enlarged(change, top, band.shape[:2]), band)
+        rows, columns = np.arange(top, top + len(band)), np.arange(band.shape[1])
+        full[top : top + BAND] = like_input(as_photo(band) + stretched(change, rows, columns, (0.5, 0.5)), band)
     return full
 
 
@@ -73,18 +74,3 @@ def _halved(pixels: Pixels) -> Photo:
         mean = (light[::2, ::2] + light[1::2, ::2] + light[::2, 1::2] + light[1::2, 1::2]) / 4
         out[top // 2 : top // 2 + len(mean)] = to_srgb(mean)
     return out.clip(0, 1)
-
-
-def _enlarged(half: Photo, top: int, size: tuple[int, int]) -> Photo:
-    """Return the rows from `top` on, (height, width) of them, of a photo enlarged twice, bilinearly."""
-    upper, lower, down = _between(np.arange(top, top + size[0]), half.shape[0])
-    left, right, across = _between(np.arange(size[1]), half.shape[1])
-    tall = half[upper] * (1 - down)[:, None, None] + half[lower] * down[:, None, None]
-    return np.asarray(tall[:, left] * (1 - across)[:, None] + tall[:, right] * across[:, None], np.float32)
-
-
-def _between(places: NDArray[np.int_], length: int) -> tuple[NDArray[np.int_], NDArray[np.int_], Photo]:
-    """Return which two of `length` pixels each of twice as many lies between, and how far towards the second."""
-    place = np.clip((places + 0.5) / 2 - 0.5, 0, length - 1)
-    first = place.astype(np.int_)
-    return first, np.minimum(first + 1, length - 1), (place - first).astype(np.float32)

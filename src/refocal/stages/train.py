@@ -99,7 +99,7 @@ def shown(name: str) -> Iterator[Callable[[int, int, float], None]]:
 def curves(folder: str) -> Iterator[tuple[Log, LogImage | None]]:
     """Take losses, scores and pictures to a folder; without DVCLive, as on a borrowed GPU, print the numbers."""
     try:
-        if int(os.environ.get("RANK", "0")):  # only the first of several processes writes
+        if not is_first():
             yield lambda *_: None, None
             return
         from dvclive.live import Live
@@ -118,24 +118,36 @@ def curves(folder: str) -> Iterator[tuple[Log, LogImage | None]]:
         yield log, lambda name, pixels, step: live.log_image(f"{name}/{step:07d}.png", pixels)
 
 
-def main() -> None:
-    """Train, or go on with what a stopped run left in checkpoints/train."""
-    params = read_params()
-    if launched("train", params.train.processes):
+def train_as(stage: str, config: TrainConfig, *, processes: int, output: Path, logs: str) -> None:
+    """Train in as many processes, or go on with what a stopped run left in checkpoints/STAGE."""
+    if launched(stage, processes):
         return
-    checkpoints = Path("checkpoints/train")
-    with curves("dvclive") as (log, log_image), shown("train") as progress:
+    checkpoints = Path("checkpoints") / stage
+    with curves(logs) as (log, log_image), shown(stage) as progress:
         train(
             read_scenes(Path("scenes")),
-            train_config(params.train),
+            config,
             checkpoint_dir=checkpoints,
-            output=Path("models/generator.pt"),
+            output=output,
             log=log,
             log_image=log_image,
             progress=progress,
         )
-    if not int(os.environ.get("RANK", "0")):
+    if is_first():
         shutil.rmtree(checkpoints, ignore_errors=True)
+
+
+def is_first() -> bool:
+    """Whether this is the one of several processes that writes, or the only one."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def main() -> None:
+    """Train the generator that refocuses."""
+    section = read_params().train
+    train_as(
+        "train", train_config(section), processes=section.processes, output=Path("models/generator.pt"), logs="dvclive"
+    )
 
 
 if __name__ == "__main__":

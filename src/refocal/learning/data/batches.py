@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 
 from refocal.learning.config import TrainConfig
 from refocal.learning.data.crops import Crops
-from refocal.learning.data.sampling import IndexBatches
+from refocal.learning.data.sampling import IndexBatches, batch_indices
 from refocal.learning.data.views import CropRequest, LightFields
 from refocal.learning.examples import Example
 from refocal.learning.rendered.composites import Composites
@@ -104,13 +104,11 @@ class BatchStream:
                 batch = Example(*map(torch.cat, zip(batch, drawn, strict=True)))
             yield batch
 
-    def _indices(self, step: int) -> range:
-        return range(step * self.size, (step + 1) * self.size)[self.processes.share]
-
     @torch.no_grad()
     def _averaged(self, target: torch.Tensor, step: int, fields: LightFields) -> torch.Tensor:
         """Return the targets of a step (N, 3, c, c), with those that are still missing."""
-        placements = [self.crops.placement(index) for index in self._indices(step)]
+        indices = batch_indices(step, self.size, self.processes.share)
+        placements = [self.crops.placement(index) for index in indices]
         missing = [number for number, placement in enumerate(placements) if placement.averaged]
         if not missing:
             return target

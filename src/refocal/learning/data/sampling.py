@@ -52,6 +52,11 @@ def order(seed: int, epoch: int, count: int) -> NDArray[np.int64]:
     return np.random.default_rng([seed, ORDER, epoch]).permutation(count)
 
 
+def batch_indices(step: int, size: int, share: slice) -> range:
+    """Return a share of the absolute indices of a batch."""
+    return range(step * size, (step + 1) * size)[share]
+
+
 class IndexBatches(Sampler[list[int]]):
     """Batches of absolute indices, from step `first` up to step `steps`: batch k is k * size … (k + 1) * size - 1."""
 
@@ -65,4 +70,4 @@ class IndexBatches(Sampler[list[int]]):
     def __iter__(self) -> Iterator[list[int]]:
         """Yield the batches in order."""
         for step in range(self.first, self.steps):
-            yield list(range(step * self.size, (step + 1) * self.size)[self.share])
+            yield list(batch_indices(step, self.size, self.share))

@@ -104,12 +104,14 @@ def gan_step(run: Run, config: TrainConfig, sigma_scale: Tensor, processes: Proc
     if weights.perceptual:
         features = VGGFeatures(weights.vgg, weights.layers).to(device).to(memory_format=layout)
     given_share = config.given_disparity if weights.compares_images else None
-    whole = given_share is not None or not isinstance(run.generator, Lens)
-    generate: Callable[..., Any] = processes.wrapped(_Generate(run.generator, given_share, processes), all_used=whole)
-    learn: Callable[..., Tensor] = processes.wrapped(run.discriminator) if weights.adversarial else run.discriminator
-    judge: Callable[..., Tensor] = run.discriminator
+    made_by: nn.Module = _Generate(run.generator, given_share, processes)
+    judge: nn.Module = run.discriminator
     if config.compile:
-        generate, learn, judge = torch.compile(generate), torch.compile(learn), torch.compile(judge)
+        made_by.compile()
+        judge.compile()
+    whole = given_share is not None or not isinstance(run.generator, Lens)
+    generate = processes.wrapped(made_by, all_used=whole)
+    learn = processes.wrapped(judge) if weights.adversarial else judge
     pairs = pairs_for(run.generator, config, sigma_scale, processes)
 
     def step(batch: Example) -> dict[str, Tensor]:
