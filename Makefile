@@ -95,4 +95,4 @@ release: $(READY)  ## write models/generator.pt to models/pretrained/, in 16 bit
 	python -m refocal.stages.release
 
 lock: $(READY)  ## resolve requirements.lock from pyproject.toml again
-	uv pip compile --universal --python-version 3.11 --extra pipeline --extra serve --extra depth --extra heif --extra dev --extra docs --no-emit-index-url --no-emit-find-links --no-header --no-annotate pyproject.toml --output-file requirements.lock
+	uv pip compile --universal --python-version 3.11 --extra pipeline --extra serve --extra depth --extra heif --extra ray --extra s3 --extra dev --extra docs --no-emit-index-url --no-emit-find-links --no-header --no-annotate pyproject.toml --output-file requirements.lock

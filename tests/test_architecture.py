@@ -16,7 +16,7 @@ SRC = ROOT / "src"
 MODULES = {
     ".".join(path.relative_to(SRC).with_suffix("").parts).removesuffix(".__init__"): path for path in SRC.rglob("*.py")
 }
-# What a package may import of the others, beside `resources`; the commands (stages, cli) may import everything.
+# What a package may import of the others, beside SHARED; the commands (stages, cli) may import everything.
 BELOW: dict[str, set[str]] = {
     "images": set(),
     "inference": set(),
@@ -28,9 +28,11 @@ BELOW: dict[str, set[str]] = {
     "scenes": {"depth", "images", "lightfields", "shiftadd"},
     "evaluation": {"depth", "images", "model", "render", "scenes", "shiftadd"},
     "learning": {"inference", "model", "scenes", "shiftadd"},
+    "batch": {"depth", "images", "inference", "model"},
     "serving": {"depth", "images", "lightfields", "model"},
 }
 COMMANDS = {"stages", "cli", "params"}
+SHARED = {"cluster", "progress", "resources", "workers"}  # modules that any package may import
 HOMES = {
     "torch": ("refocal.learning", "refocal.evaluation"),
     "torchvision": ("refocal.learning",),
@@ -42,6 +44,8 @@ HOMES = {
     "pydantic": ("refocal.params", "refocal.serving"),
     "dvclive": ("refocal.stages",),
     "skimage": ("refocal.scenes", "refocal.evaluation"),
+    "fsspec": ("refocal.batch",),
+    "ray": ("refocal.batch.ray_cluster", "refocal.cluster"),
 }
 PIPELINE = {"torch", "torchvision", "torchmetrics", "numba", "scipy", "skimage", "onnx", "pydantic", "dvclive"}
 
@@ -85,7 +89,7 @@ def test_imports_go_down_only() -> None:
         package = [*module.split("."), ""][1]
         for name in imports_of(module):
             if name.startswith("refocal.") and package in BELOW:
-                assert name.split(".")[1] in {package, "resources", *BELOW[package]}, f"{module} imports {name}"
+                assert name.split(".")[1] in {package, *SHARED, *BELOW[package]}, f"{module} imports {name}"
 
 
 def test_imports_form_no_circle() -> None:
@@ -141,6 +145,7 @@ def test_importing_refocal_and_its_command_line_imports_nothing_heavy() -> None:
         ("refocal.model.living", PIPELINE),
         ("refocal.depth.onnx_network", PIPELINE),
         ("refocal.images.animation", PIPELINE),
+        ("refocal.batch.local", PIPELINE | {"ray"}),
         ("refocal.serving.service", PIPELINE - {"pydantic"}),
         ("refocal.learning.training.loop", {"dvc", "dvclive", "bentoml", "pydantic"}),  # GPU machines have none of them
     ],

@@ -48,6 +48,7 @@ class Stack(Section):
     keep_views: bool = False  # of light fields, with their scenes, for train.on_the_fly
     split: Split = Split()
     workers: Annotated[int, Field(ge=0)] = 0  # processes; 0: one a core
+    engine: Literal["local", "ray"] = "local"
     on_error: Literal["skip", "stop"] = "stop"
 
 

@@ -173,6 +173,15 @@ def test_the_examples_of_the_help_are_well_formed(here: Path, sample_folder: Pat
     if re.search(r"--disparity|--depth-model|--at|refocal (lightfield|views)", line):
         write_lens_models(here / "models" / "refocal.onnx", PROPS)
         write_image("garden_disparity.png", mosaic[:60, :40, 0])
+    if line.startswith("refocal batch"):  # stores and clusters have tests of their own
+        line = line.replace("s3://photos/2026 -o s3://photos", "holiday -o near").replace(
+            "/mnt/photos -o /mnt/", "holiday -o "
+        )
+        line = line.replace(" --engine ray --gpus 0.25", "").replace("--share 3/100", "--share 1/2")
+        for name in ("holiday/a.jpg", "scans/b.tif"):
+            Path(name).parent.mkdir()
+            write_image(name, mosaic[:60, :40])
+        Path("list.txt").write_text("holiday/a.jpg\nscans/b.tif\n", encoding="utf-8")
     if "--deblur" in line:
         write_deblur_model(here / "models" / "refocal.onnx")
         write_image("focused_near.jpg", mosaic[:60, :40])

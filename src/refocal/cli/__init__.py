@@ -11,14 +11,14 @@ import typer
 from typer.core import TyperCommand
 
 import refocal
+from refocal.cli.batch import batch
 from refocal.cli.bracket import bracket
 from refocal.cli.evaluate import evaluate
 from refocal.cli.label import label
-from refocal.cli.lightfield import lightfield
+from refocal.cli.lightfield import lightfield, views
 from refocal.cli.living import living
 from refocal.cli.photo import photo, sweep
 from refocal.cli.stack import info, sample, stack
-from refocal.cli.views import views
 
 EXAMPLES = "For example:"
 
@@ -57,7 +57,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-for command in (photo, sweep, living, views, bracket, lightfield, info, stack, sample, label, evaluate):
+for command in (photo, batch, sweep, living, views, bracket, lightfield, info, stack, sample, label, evaluate):
     app.command(no_args_is_help=False, cls=Command)(command)
 # typer's own errors come from click, which newer releases of typer carry inside: reached through typer, it is right
 # with both. BadParameter -> UsageError -> ClickException.

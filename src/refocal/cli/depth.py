@@ -1,6 +1,5 @@
 """Options for a known depth, shared by the commands that refocus photos: a map beside the photo, or a depth network."""
 
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -126,7 +125,16 @@ def open_depth_network(
     model: str, preset: str | None, size: int | None, mean: str | None, std: str | None, gives: str | None
 ) -> "DepthNetwork":
     """Open what --depth-model names, with the options for ONNX files."""
-    from refocal.depth.networks import is_file, open_network
+    from refocal.depth.networks import open_network
+
+    return open_network(**network_options(model, preset, size, mean, std, gives))
+
+
+def network_options(
+    model: str, preset: str | None, size: int | None, mean: str | None, std: str | None, gives: str | None
+) -> dict[str, Any]:
+    """Return the arguments of `open_network` for what --depth-model names, with the options for ONNX files."""
+    from refocal.depth.networks import is_file
 
     try:
         found = is_file(model)
@@ -136,7 +144,8 @@ def open_depth_network(
     if not found and given:
         raise ValueError(f"{given}: for ONNX files, and --depth-model {model} is none")
     middle, spread = _numbers(mean, "--depth-mean"), _numbers(std, "--depth-std")
-    return open_network(model, preset=preset if found else None, size=size, mean=middle, std=spread, gives=gives)
+    preset = preset if found else None
+    return {"model": model, "preset": preset, "size": size, "mean": middle, "std": spread, "gives": gives}
 
 
 def _onnx_options(preset: str | None, size: int | None, mean: str | None, std: str | None) -> str:
@@ -161,20 +170,6 @@ def _read(path: Path, pixels: "NDArray[Any]", ends: str | None, kind: str, orien
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     return enlarge(focus, pixels)
-
-
-def portrait_disparity(source: Path, pixels: "NDArray[Any]") -> "NDArray[np.float32] | None":
-    """Return the disparity inside a portrait photo, (H, W) in focus units; None without, or with a damaged one."""
-    from refocal.depth.disparity import to_focus
-    from refocal.depth.portrait import depth_inside
-    from refocal.depth.upsampling import enlarge
-
-    try:
-        found = depth_inside(source)
-        return None if found is None else enlarge(to_focus(found), pixels)
-    except ValueError as error:
-        warnings.warn(f"{error}; the model's own is used instead", stacklevel=1)
-        return None
 
 
 def _numbers(text: str | None, option: str) -> tuple[float, ...] | None:

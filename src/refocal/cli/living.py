@@ -17,7 +17,6 @@ from refocal.cli.depth import (
     Inverted,
     IsDepth,
     given_disparity,
-    portrait_disparity,
 )
 from refocal.cli.options import Deblur, Force, check_new
 from refocal.cli.photo import Aperture, Model, RequireGpu, Source, Threads
@@ -52,6 +51,7 @@ def living(
       refocal living garden.jpg -o garden.html --aperture 30 --levels 25 --title "Our garden"
       refocal living garden.jpg -o garden.html --disparity garden_disparity.png
     """
+    from refocal.depth.portrait import portrait_disparity
     from refocal.images.image import read_image, written_beside
     from refocal.images.profiles import to_srgb
     from refocal.model.living import living_html

@@ -16,7 +16,6 @@ from refocal.cli.depth import (
     Inverted,
     IsDepth,
     given_disparity,
-    portrait_disparity,
 )
 from refocal.cli.options import Deblur, Force, OptionalFocus, check_new, output_folder, span, with_progress
 
@@ -85,15 +84,13 @@ def photo(
       refocal photo garden.jpg -o near.jpg --focus 1 --disparity garden_disparity.png
       refocal photo garden.jpg -o near.jpg --focus 1 --depth-model metric.onnx --is-depth --depth-size 392
     """
-    from refocal.depth.disparity import focus_at
     from refocal.images.encoding import check_format
     from refocal.images.image import read_image, write_image
+    from refocal.model.photo import PhotoSettings, refocus_image
     from refocal.model.refocuser import Refocuser
 
     check_new(output, force=force)
-    point = _point(at)
-    if (focus is None) == (point is None):
-        raise ValueError("give either --focus or --at")
+    settings = PhotoSettings(focus, point_of(at), aperture, deblur)
     image = read_image(source)
     check_format(image.pixels, output, quality)
     refocuser = Refocuser(model, tile=tile, threads=threads, require_gpu=require_gpu)
@@ -101,28 +98,14 @@ def photo(
     given = given_disparity(
         image.pixels, disparity, disparity_range, is_depth, inverted, *network, orientation=image.orientation
     )
-    by = ""
-    if given is None and refocuser.finds_depth:
-        given = portrait_disparity(source, image.pixels)
-        by = "" if given is None else f", by the depth inside {source}"
-    for original in with_progress([image.pixels], "Refocusing"):
-        pixels = refocuser.deblurred(original, deblur)
-        if point is not None:
-            if not refocuser.finds_depth:
-                raise ValueError(f"--at: the model {refocuser.model} finds no disparity; give --focus")
-            given = refocuser.analyse(pixels) if given is None else given
-            focus = focus_at(given, *point)
-        level = 0.0 if focus is None else focus
-        refocused = (
-            refocuser(pixels, level, aperture, deblur="never")
-            if given is None
-            else refocuser.render(pixels, given, level, aperture)
-        )
-        write_image(output, refocused, like=image, quality=quality)
-    typer.echo(f"{output}: focus {level:.3g}{by}")
+    for one in with_progress([image], "Refocusing"):
+        made = refocus_image(refocuser, one, settings, given, data=source)
+        write_image(output, made.pixels, like=image, quality=quality)
+    by = f", by the depth inside {source}" if made.depth == "portrait" else ""
+    typer.echo(f"{output}: focus {made.focus:.3g}{by}")
 
 
-def _point(text: str | None) -> tuple[float, float] | None:
+def point_of(text: str | None) -> tuple[float, float] | None:
     """Read X,Y, fractions of the upright photo."""
     if text is None:
         return None
@@ -169,6 +152,7 @@ def sweep(
       refocal sweep garden.jpg -o garden.mp4 --focus -1:1:61 --fps 30
       refocal sweep garden.jpg -o frames --focus -1,-0.5,0,0.5,1 --size 4000
     """
+    from refocal.depth.portrait import portrait_disparity
     from refocal.images.animation import check_fps, check_size, write_animation, writer_for
     from refocal.model.refocuser import Refocuser
 

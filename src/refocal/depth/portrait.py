@@ -12,6 +12,7 @@ import html
 import io
 import os
 import re
+import warnings
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ from PIL import Image, ImageOps
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.MpoImagePlugin import MpoImageFile
 
+from refocal.depth.disparity import to_focus
+from refocal.depth.upsampling import enlarge
 from refocal.images.decoding import MAX_PIXELS, decode, is_avif
 from refocal.images.image import read_bytes
 from refocal.images.metadata import ORIENTATION, orientation_of
@@ -56,6 +59,29 @@ def depth_inside(source: str | os.PathLike[str] | bytes, name: str = "the pictur
     if data[4:8] == b"ftyp":
         return None if is_avif(data) else _inside_heif(data, name)
     return _inside_jpeg(data, name) if data.startswith(b"\xff\xd8\xff") else None
+
+
+def portrait_disparity(source: str | os.PathLike[str] | bytes, pixels: NDArray[Any]) -> NDArray[np.float32] | None:
+    """Return the disparity inside a portrait photo, (H, W) in focus units; None without, or with a damaged one.
+
+    Parameters
+    ----------
+    source
+        Path, or the bytes of a file.
+    pixels
+        What it shows, upright.
+
+    Warns
+    -----
+    UserWarning
+        Of a damaged one.
+    """
+    try:
+        found = depth_inside(source)
+        return None if found is None else enlarge(to_focus(found), pixels)
+    except ValueError as error:
+        warnings.warn(f"{error}; the model's own is used instead", stacklevel=2)
+        return None
 
 
 def _inside_heif(data: bytes, name: str) -> NDArray[np.float32] | None:

@@ -61,7 +61,9 @@ class Image:
         return Metadata(self.exif, self.xmp, self.dpi)
 
 
-def read_image(source: str | os.PathLike[str] | bytes, *, max_pixels: int = MAX_PIXELS) -> Image:
+def read_image(
+    source: str | os.PathLike[str] | bytes, *, max_pixels: int = MAX_PIXELS, name: str = "the picture"
+) -> Image:
     """Read a JPEG, PNG, WebP, TIFF, HEIC or AVIF picture (of several frames the first), upright.
 
     Parameters
@@ -70,6 +72,8 @@ def read_image(source: str | os.PathLike[str] | bytes, *, max_pixels: int = MAX_
         Path, or the bytes of a file.
     max_pixels
         Pictures of more pixels are refused before they are decoded.
+    name
+        What errors call bytes.
 
     Raises
     ------
@@ -77,7 +81,7 @@ def read_image(source: str | os.PathLike[str] | bytes, *, max_pixels: int = MAX_
         One line that names the file: absent, unreadable, no such picture, damaged, too large.
     """
     if isinstance(source, bytes):
-        return Image(*decode(source, "the picture", max_pixels))
+        return Image(*decode(source, name, max_pixels))
     return Image(*decode(read_bytes(source), os.fspath(source), max_pixels))
 
 
@@ -110,11 +114,16 @@ def write_image(path: str | os.PathLike[str], pixels: Pixels, *, like: Image | N
         Unknown suffix, pixels that no picture has, transparency into JPEG, or a folder that cannot be written.
     """
     path = Path(path)
-    pixels = checked_pixels(pixels, "pixels")
-    icc = like.icc if like is not None and (like.pixels.ndim == 2) == (pixels.ndim == 2) else None
-    data = encode(pixels, path, icc=icc, metadata=Metadata() if like is None else like.metadata, quality=quality)
+    data = encoded(path, pixels, like=like, quality=quality)
     with written_beside(path) as beside:
         beside.write_bytes(data)
+
+
+def encoded(path: Path, pixels: Pixels, *, like: Image | None = None, quality: int = 95) -> bytes:
+    """Return what `write_image` writes."""
+    pixels = checked_pixels(pixels, "pixels")
+    icc = like.icc if like is not None and (like.pixels.ndim == 2) == (pixels.ndim == 2) else None
+    return encode(pixels, path, icc=icc, metadata=Metadata() if like is None else like.metadata, quality=quality)
 
 
 @contextmanager

@@ -6,10 +6,8 @@ on behind the scenes whose keys still hold; whatever else has changed is made an
 """
 
 import hashlib
-import os
 import shutil
 import signal
-import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -17,20 +15,22 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.resources import files
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numba
 
 from refocal.lightfields.lightfield import read_options
+from refocal.progress import Progress
 from refocal.resources import cores
+from refocal.scenes.on_ray import prepared_on_ray
 from refocal.scenes.preparation import Recipe, prepare_scene, source_files
 from refocal.scenes.scene import Split, write_manifest
 from refocal.scenes.sources import Source, list_sources
+from refocal.workers import end_with_the_parent
 
 PACKAGES = ("depth", "images", "lightfields", "render", "scenes", "shiftadd")  # whose code decides what a scene holds
-Progress = Callable[[int, int, str], None]  # how many are done, of how many, and which one is new
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,7 @@ def prepare_scenes(
     progress: Progress,
     workers: int = 0,
     skip: bool = False,
+    engine: Literal["local", "ray"] = "local",
 ) -> dict[str, str]:
     """Prepare every light field of a folder, or go on where a stopped run was; replaces scenes that are there.
 
@@ -67,6 +68,8 @@ def prepare_scenes(
         Processes; 0: one a core.
     skip
         Leave bad light fields out, and say so in the manifest, instead of stopping at the first.
+    engine
+        What prepares them: processes of this machine, or a Ray cluster.
 
     Returns
     -------
@@ -88,7 +91,7 @@ def prepare_scenes(
     for count, name in enumerate(kept):
         progress(count + 1, len(keys), name)
     tasks = [(sources[name], folders.work, recipe, key) for name, key in keys.items() if name not in kept]
-    with closing(_prepared(tasks, workers)) as results:
+    with closing(_prepared(tasks, workers, engine)) as results:
         for count, (name, reason) in enumerate(results):
             if reason is not None:
                 skipped[name] = reason
@@ -154,12 +157,23 @@ def _prepare(source: Source, work: Path, recipe: Recipe, key: str) -> str | None
         prepare_scene(source, work, recipe)
     except ValueError as error:
         return " ".join(str(error).split())
-    _key_file(work, source.name).write_text(key, encoding="utf-8")
+    _leave_key(work, source.name, key)
     return None
 
 
-def _prepared(tasks: Sequence[tuple[Source, Path, Recipe, str]], workers: int) -> Generator[tuple[str, str | None]]:
+def _leave_key(work: Path, name: str, key: str) -> None:
+    _key_file(work, name).write_text(key, encoding="utf-8")
+
+
+def _prepared(
+    tasks: Sequence[tuple[Source, Path, Recipe, str]], workers: int, engine: Literal["local", "ray"]
+) -> Generator[tuple[str, str | None]]:
     """Prepare light fields as they come; yields each one's name, and what is wrong with it or None."""
+    if engine == "ray" and tasks:
+        for source, work, _, _ in tasks:
+            _key_file(work, source.name).unlink(missing_ok=True)
+        yield from prepared_on_ray(tasks, workers, _code_digest, _leave_key)
+        return
     workers = min(workers or cores(), len(tasks))
     if workers <= 1:
         for task in tasks:
@@ -183,14 +197,7 @@ def _start(threads: int) -> None:
     """Set a worker up: its share of the cores, deaf to Ctrl-C (the parent hears it), gone when the parent is."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
-    threading.Thread(target=_follow_parent, daemon=True).start()
-
-
-def _follow_parent() -> None:
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+    end_with_the_parent()
 
 
 def _finish(folders: Folders, splits: Mapping[str, Split], about: Mapping[str, Any]) -> None:

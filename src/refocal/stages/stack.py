@@ -1,48 +1,17 @@
 """Stage stack: light fields in data/ -> prepared scenes in scenes/. `python -m refocal.stages.stack`."""
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from refocal import __version__
 from refocal.params import read_params
+from refocal.progress import progress_of
 from refocal.scenes.parallel import Folders, prepare_scenes
 from refocal.scenes.preparation import Recipe
 from refocal.scenes.split import split_by_group
 from refocal.stages import run
 
 SCENES, SIDE = Path("scenes"), Path("checkpoints/stack")
-NO_EFFECT = {"workers", "on_error", "keep_views"}  # on pictures; each scene says what views it has
-LINE_EVERY = 10.0  # seconds, where no one watches a terminal
-
-
-@contextmanager
-def shown() -> Iterator[Callable[[int, int, str], None]]:
-    """Show progress as a bar with the time left on a terminal, else as a line every few seconds."""
-    console = Console()
-    columns = (
-        TextColumn("stack"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.description}"),
-    )
-    last_line = time.monotonic()
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", total=None)
-
-        def report(done: int, total: int, name: str) -> None:
-            nonlocal last_line
-            bar.update(task, completed=done, total=total, description=name)
-            if not console.is_terminal and (time.monotonic() - last_line >= LINE_EVERY or done == total):
-                last_line = time.monotonic()
-                print(f"stack: {done} of {total} light fields, last {name}", flush=True)
-
-        yield report
+NO_EFFECT = {"workers", "engine", "on_error", "keep_views"}  # on pictures; each scene says what views it has
 
 
 def main() -> None:
@@ -57,13 +26,14 @@ def main() -> None:
         stack_side=section.stack_side,
         keep_views=section.keep_views,
     )
-    with shown() as progress:
+    with progress_of("stack", "light fields") as progress:
         skipped = prepare_scenes(
             Folders(Path(section.data), SCENES, SIDE),
             recipe,
             lambda groups: split_by_group(groups, **section.split.model_dump()),
             about={"refocal": __version__, "recipe": section.model_dump(mode="json", exclude=NO_EFFECT)},
             workers=section.workers,
+            engine=section.engine,
             skip=section.on_error == "skip",
             progress=progress,
         )

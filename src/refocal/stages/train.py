@@ -23,11 +23,11 @@ from refocal.learning.networks.lens import LensConfig
 from refocal.learning.networks.patchgan import PatchGANConfig
 from refocal.learning.networks.unet import UNetConfig
 from refocal.learning.training.loop import train
-from refocal.learning.training.signals import stop_signals
 from refocal.params import Section, Train, read_params
 from refocal.resources import cores
 from refocal.scenes.scene import read_scenes
 from refocal.stages import run
+from refocal.workers import stop_signals
 
 Log = Callable[[str, float, int], None]
 LogImage = Callable[[str, NDArray[np.uint8], int], None]

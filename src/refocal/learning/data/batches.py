@@ -15,8 +15,8 @@ from refocal.learning.examples import Example
 from refocal.learning.rendered.composites import Composites
 from refocal.learning.rendered.source import Rendered, textures_of
 from refocal.learning.training.processes import ALONE, Processes
-from refocal.learning.training.signals import leave_signals_to_the_parent
 from refocal.shiftadd.slopes import FocusRange
+from refocal.workers import leave_signals_to_the_parent
 
 AHEAD = 4  # batches that a worker reads in advance
 CHANNELS = 8  # numbers that an example has for each of its pixels

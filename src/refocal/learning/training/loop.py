@@ -18,9 +18,9 @@ from refocal.learning.training.checkpoints import Run, fingerprint, load_checkpo
 from refocal.learning.training.gan import build_run, choose_device, computes_in_bfloat16, gan_step, set_learning_rate
 from refocal.learning.training.processes import Processes, joined
 from refocal.learning.training.provenance import about
-from refocal.learning.training.signals import stop_signals
 from refocal.learning.training.validation import ValidationCrops, picture, selection_score, validate, validation_crops
 from refocal.scenes.scene import Scene
+from refocal.workers import stop_signals
 
 NO_EFFECT = ("workers", "checkpoint_every", "validate_every")  # on what is computed: free to change when resuming
 READ_EVERY = 10  # steps between readings of the losses: a GPU would have to wait for each

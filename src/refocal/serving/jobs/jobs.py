@@ -171,6 +171,8 @@ class Jobs:
             write(path / "failed", str(error).encode())
 
     def _do(self, path: Path, refocus: Refocus, stop: threading.Event) -> None:
+        if any((path / mark).exists() for mark in ENDED):
+            return  # another worker has ended it since this one looked for work
         names, _, settings = read_job(path)
         (path / "out").mkdir(exist_ok=True)
         for number in range(len(names)):

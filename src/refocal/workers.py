@@ -1,5 +1,7 @@
-"""How a training stops on a signal: at the end of a step, with everything saved."""
+"""Worker processes and signals: a long run stops where nothing is lost, and leaves no process behind."""
 
+import multiprocessing
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -24,7 +26,19 @@ def stop_signals() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def leave_signals_to_the_parent(_worker: int) -> None:
-    """Ignore signals in a data worker: the parent gets them too, saves, and ends its workers."""
+def leave_signals_to_the_parent(_worker: int = 0) -> None:
+    """Ignore signals in a worker: the parent gets them too, saves, and ends its workers."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def end_with_the_parent() -> None:
+    """End this worker when its parent is gone, however that ended."""
+    threading.Thread(target=_follow_parent, daemon=True).start()
+
+
+def _follow_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
