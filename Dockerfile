@@ -1,9 +1,10 @@
 # The service in a container: `docker build -t refocal .`, `docker run --rm -p 3000:3000 refocal`.
 #   --build-arg RUNTIME=cpu    onnxruntime instead of onnxruntime-gpu: smaller, for machines without a GPU
 #   --build-arg RUNTIME=cuda   onnxruntime-gpu with CUDA and cuDNN beside it (`docker run --gpus all`)
+#   --build-arg EXTRAS=ray,s3  further extras, as for `refocal batch` on a Ray cluster
 # By default it has onnxruntime-gpu, which runs on the CPU where it finds no CUDA.
 FROM python:3.11-slim-bookworm AS build
-ARG RUNTIME=gpu
+ARG RUNTIME=gpu EXTRAS=
 # The system's certificates: behind a proxy the machine may have its own.
 ENV PIP_ROOT_USER_ACTION=ignore PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 \
     UV_NO_CACHE=1 UV_PYTHON_DOWNLOADS=never UV_SYSTEM_CERTS=true
@@ -20,7 +21,8 @@ RUN case "$RUNTIME" in \
     esac \
     && sed -E '/^onnxruntime/{s/ *;.*//;s/^onnxruntime==.*//}' requirements.lock > versions.txt \
     && uv pip install --quiet --python /opt/refocal --constraint versions.txt --override other.txt \
-      --requirement pyproject.toml --requirement more.txt --extra serve --extra heif
+      --requirement pyproject.toml --requirement more.txt --extra serve --extra heif \
+      $(printf %s "$EXTRAS" | sed -E 's/([^,]+),?/ --extra \1/g')
 # The weights: as they lie in models/pretrained/, else from the remote in the repository.
 COPY models/pretrained models/pretrained
 COPY .dvc/config .dvc/config
@@ -56,6 +58,8 @@ LABEL org.opencontainers.image.title="refocal" \
 RUN useradd --uid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin refocal \
     && install -d -o 10001 -g 10001 -m 700 /var/lib/refocal
 COPY --from=build /opt/refocal /opt/refocal
+# KubeRay starts Ray in a login shell, which has a path of its own.
+RUN for name in refocal ray; do if [ -x /opt/refocal/bin/$name ]; then ln -s /opt/refocal/bin/$name /usr/local/bin/$name; fi; done
 ENV PATH=/opt/refocal/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp \
     REFOCAL_DIR=/var/lib/refocal BENTOML_HOME=/tmp/bentoml BENTOML_DO_NOT_TRACK=True
 WORKDIR /var/lib/refocal

@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro serve test browser fuzz docs lint types bench bench-serve format gate release lock
+.PHONY: help setup repro serve site node test browser fuzz docs lint types bench bench-serve format gate release lock
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -45,6 +45,19 @@ repro: $(READY) $(PULLED)  ## run the pipeline, print the metrics; PRESET=NAME r
 
 serve: $(READY) $(PULLED)  ## serve the page and the API on 127.0.0.1:3000
 	bentoml serve refocal.serving.service:Refocal --host 127.0.0.1 --port 3000
+
+# What the browser needs to refocus comes from npm, in the versions of web/package-lock.json.
+node:
+	@command -v npm >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
+	  && apt-get update -qq && apt-get install -y -qq --no-install-recommends npm >/dev/null; } \
+	  || { echo "npm is needed (Debian: apt-get install npm)"; exit 1; }
+
+web/node_modules/.ready: web/package-lock.json | node
+	npm ci --prefix web --silent
+	@touch $@
+
+site: $(READY) $(PULLED) web/node_modules/.ready  ## write the page that refocuses in the browser to public/, for any static host
+	python -m refocal.serving.site public
 
 # The tests of the page drive Chromium; without it they are skipped.
 browser:
@@ -83,10 +96,13 @@ bench: $(READY) $(PULLED)  ## measure every speed of docs/performance.md: half a
 	python benchmarks/on_the_fly.py
 	python benchmarks/inference.py
 	python benchmarks/startup.py
+	python benchmarks/batch.py
 	python benchmarks/growth.py --out growth.png
 
 bench-serve: $(READY) $(PULLED)  ## load the service: requests per second and latencies beside the bare Refocuser
 	python benchmarks/serving.py
+	python benchmarks/servers.py --rate
+	python benchmarks/servers.py
 
 gate: $(READY)  ## fail where the metrics are worse than on revision BASE (default main), or dvc.lock is stale
 	python -m refocal.stages.gate --base $(BASE)

@@ -29,7 +29,7 @@ BELOW: dict[str, set[str]] = {
     "evaluation": {"depth", "images", "model", "render", "scenes", "shiftadd"},
     "learning": {"inference", "model", "scenes", "shiftadd"},
     "batch": {"depth", "images", "inference", "model"},
-    "serving": {"depth", "images", "lightfields", "model"},
+    "serving": {"depth", "images", "inference", "lightfields", "model"},
 }
 COMMANDS = {"stages", "cli", "params"}
 SHARED = {"cluster", "progress", "resources", "workers"}  # modules that any package may import

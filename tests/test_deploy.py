@@ -2,15 +2,20 @@
 
 import json
 import re
+import shlex
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import kubernetes_validate
 import prometheus_client
 import pytest
 import yaml
+from kuberay import JOB
+from typer.main import get_command
 
+from refocal.cli import app
 from refocal.depth.onnx_network import PRESETS
 from refocal.serving import metrics
 from refocal.serving.settings import Settings
@@ -157,3 +162,29 @@ def test_every_metric_of_ours_on_the_dashboard_exists() -> None:
     assert {made._name for made in ours} <= {re.sub(r"_(total|bucket|count|sum)$", "", name) for name in asked}
     source = load("grafana/provisioning/datasources/prometheus.yaml")["datasources"][0]["uid"]
     assert {panel["datasource"]["uid"] for panel in dashboard["panels"]} == {source}
+
+
+def test_kuberay_takes_the_batch_and_kubernetes_its_pods() -> None:
+    job = load("batch/job.yaml")
+    jsonschema.validate(job, JOB)
+    cluster = job["spec"]["rayClusterSpec"]
+    for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": group["template"]["spec"]}
+        kubernetes_validate.validate(pod, "1.34", strict=True)
+        assert pod["spec"]["securityContext"]["runAsUser"] == 10001
+    locked = re.search(r"^ray==(\S+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
+    assert locked
+    assert cluster["rayVersion"] == locked[1]
+    job["spec"]["rayClusterSpec"]["workerGroupSpecs"][0]["replica"] = 4
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(job, JOB)
+
+
+def test_the_batches_of_the_examples_are_commands_of_ours() -> None:
+    line = load("batch/job.yaml")["spec"]["entrypoint"]
+    script = (DEPLOY / "batch/array.slurm").read_text(encoding="utf-8")
+    (in_array,) = [text for text in script.splitlines() if text.startswith("refocal ")]
+    known = {word for option in get_command(app).commands["batch"].params for word in option.opts}
+    for words in (shlex.split(line), shlex.split(in_array)):
+        assert words[:2] == ["refocal", "batch"]
+        assert {word for word in words if word.startswith("--")} <= known

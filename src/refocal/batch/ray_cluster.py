@@ -20,7 +20,7 @@ from refocal.batch.worker import BatchSettings, Worker, model_files, with_files_
 from refocal.cluster import cluster, room
 
 Line = dict[str, Any]
-BLOCK = 4  # photos that an actor takes at once: few, since those of a machine that dies are done again
+BLOCK = 8  # photos that an actor takes at once: few, since those of a machine that dies are done again
 BLOCKS = 20_000  # of a batch at most: Ray's own work grows with their number
 RETRIES = 3  # of a block whose actor died: a photo that kills its process must not go round for ever
 

@@ -52,6 +52,10 @@ class Settings:
         Size of the cache of disparities.
     jobs, job_days
         Jobs kept at once, and how long.
+    engine
+        What the page refocuses by: "server"; "browser", so that no photo is sent; "auto": the browser where it can.
+    site
+        Folder that `make site` wrote, of which the browser's engine is served.
     """
 
     model: str = ""
@@ -78,6 +82,8 @@ class Settings:
     cache_bytes: int = 1 << 30
     jobs: int = 100
     job_days: float = 1.0
+    engine: str = "server"
+    site: Path = Path("public")
 
     @property
     def session_threads(self) -> int:
@@ -95,6 +101,7 @@ def _flag(text: str) -> bool:
 
 
 READERS: dict[type, Callable[[str], object]] = {str: str, bool: _flag, int: int, float: float, Path: Path}
+ENGINES = ("server", "browser", "auto")
 AT_LEAST_0 = {"threads", "cache_bytes", "depth_size", "require_gpu"}
 
 
@@ -123,7 +130,17 @@ def read_settings(environment: Mapping[str, str] = os.environ) -> Settings:
             wanted = {bool: "true or false", int: f"an integer, {least}"}.get(kind, f"a number, {least}")
             raise ValueError(f"{name} must be {wanted}, got {text!r}")
         given[field.name] = value
-    return Settings(**given)  # type: ignore[arg-type]  # each was read as its own type
+    settings = Settings(**given)  # type: ignore[arg-type]  # each was read as its own type
+    _check_engine(settings)
+    return settings
+
+
+def _check_engine(settings: Settings) -> None:
+    if settings.engine not in ENGINES:
+        raise ValueError(f"REFOCAL_ENGINE must be one of {', '.join(ENGINES)}, got {settings.engine!r}")
+    models = settings.site / "static" / "models" / "models.json"
+    if settings.engine != "server" and not models.is_file():
+        raise ValueError(f"REFOCAL_ENGINE={settings.engine} needs what `make site` writes: there is no {models}")
 
 
 def _allowed(name: str, value: float) -> bool:

@@ -108,6 +108,18 @@ def test_of_two_workers_one_has_a_job_and_the_other_leaves_it_alone(tmp_path: Pa
     assert len(lines) == 10  # none twice
 
 
+def test_a_job_that_another_worker_has_ended_meanwhile_is_left_alone(tmp_path: Path) -> None:
+    """It was seen waiting before that: its result must not be packed again, without pictures."""
+    jobs = jobs_of(tmp_path)
+    jobs.create(photos(2), {})
+    (path,) = jobs.waiting()
+    run(jobs)
+    before = (path / "result.zip").stat()
+    jobs._take(path, upper, threading.Event())
+    assert (path / "result.zip").stat().st_mtime_ns == before.st_mtime_ns
+    assert not (path / ".result.zip").exists()
+
+
 def test_status_tells_how_far_a_job_is(tmp_path: Path) -> None:
     jobs = jobs_of(tmp_path)
     job = jobs.create(photos(2), {})

@@ -1,4 +1,7 @@
-// The page: a photo is made small here for quick looks, and sent whole only for what is saved.
+// The page: a photo is made small here for quick looks, and worked on whole only for what is saved.
+import { BrowserEngine, ServerEngine, UserError, runsHere } from "./engines.js";
+import { readMap } from "./maps.js";
+
 const PREVIEW = 1024; // px, long side
 const FRAMES = 13; // of the sweep that is played
 const WIDEST = 0.08; // blur diameter at the slider's end, of the photo's long side
@@ -14,40 +17,12 @@ let opened = 0; // counts photos, so that what comes late for an earlier one is 
 let playing = 0;
 const spot = { x: 0.5, y: 0.5 };
 
-// --- talking to the server ---------------------------------------------------------------------
+// --- what refocuses, and what is said ------------------------------------------------------------
 
-class UserError extends Error {} // its message is shown as it is
-
-async function ask(path, fields, tries = 4) {
-  const body = new FormData();
-  for (const [key, value] of Object.entries(fields)) if (value !== undefined && value !== null) body.append(key, value);
-  const token = sessionStorage.getItem("token");
-  let answer;
-  try {
-    answer = await fetch(path, { method: "POST", body, headers: token ? { Authorization: `Bearer ${token}` } : {} });
-  } catch {
-    throw new UserError("The server does not answer. Is it still running?");
-  }
-  if (answer.ok) return answer;
-  if (answer.status === 401) return askToken().then(() => ask(path, fields, tries));
-  if (answer.status === 503 && tries > 1) {
-    say("Busy; trying again …");
-    await new Promise((done) => setTimeout(done, 1000 * (Number(answer.headers.get("Retry-After")) || 1)));
-    return ask(path, fields, tries - 1);
-  }
-  const problem = await answer.json().catch(() => ({}));
-  const error = new UserError(explain(answer.status, problem.error || ""));
-  Object.assign(error, { status: answer.status, field: problem.field });
-  throw error;
-}
-
-function explain(status, line) {
-  if (status === 413) return "This photo is too large for this server.";
-  if (status === 415) return "This is not a photo that can be read: JPEG, PNG, WebP, TIFF, HEIC and AVIF can.";
-  if (status === 400) return "This file is damaged, or no photo.";
-  if (status === 503) return "The server has too much to do. Try again in a while.";
-  return line ? line[0].toUpperCase() + line.slice(1) : "Something went wrong on the server.";
-}
+const asked = document.body.dataset.engine, here = asked === "browser" || (asked === "auto" && runsHere());
+const engine = here ? new BrowserEngine(say) : new ServerEngine(say, askToken);
+document.documentElement.dataset.engine = engine.kind;
+for (const part of document.querySelectorAll("[data-for]")) part.hidden = part.dataset.for !== engine.kind;
 
 function askToken() {
   const dialog = by("token"), input = dialog.querySelector("input");
@@ -83,18 +58,19 @@ async function open(file) {
   stopPlaying();
   say("Opening …");
   try {
-    if (file.size > limits.bytes) throw new UserError(`This photo is too large for this server: ${million(file.size)} MB, up to ${million(limits.bytes)} can be sent.`);
-    const bitmap = await busy(readable(file));
+    if (!here && file.size > limits.bytes) throw new UserError(`This photo is too large for this server: ${million(file.size)} MB, up to ${million(limits.bytes)} can be sent.`);
+    const [bitmap, space] = await Promise.all([busy(readable(file)), engine.space(file)]);
     if (mine !== opened) return;
     const { width, height } = bitmap, scale = Math.min(1, PREVIEW / Math.max(width, height));
     const canvas = Object.assign(document.createElement("canvas"), { width: Math.max(1, Math.round(width * scale)), height: Math.max(1, Math.round(height * scale)) });
-    const context = canvas.getContext("2d");
+    const context = canvas.getContext("2d", { colorSpace: space, willReadFrequently: true });
     context.imageSmoothingQuality = "high";
     context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
     bitmap.close();
     const preview = await new Promise((done) => canvas.toBlob(done, "image/jpeg", 0.93));
     forget();
-    photo = { file, name: (file.name || "photo").replace(/\.\w+$/, ""), preview, url: URL.createObjectURL(preview), width, height, side: Math.max(canvas.width, canvas.height), knowsDepth: true, deblur: "auto", frames: new Map() };
+    const pixels = () => context.getImageData(0, 0, canvas.width, canvas.height, { colorSpace: space });
+    photo = { file, name: (file.name || "photo").replace(/\.\w+$/, ""), preview, pixels, space, url: URL.createObjectURL(preview), width, height, side: Math.max(canvas.width, canvas.height), knowsDepth: true, deblur: "auto", frames: new Map() };
     show(photo.url);
     before.src = photo.url;
     for (const [button, shown] of [["compare", by("split")], ["see", by("legend")]]) { by(button).setAttribute("aria-pressed", "false"); shown.hidden = true; }
@@ -110,31 +86,29 @@ async function open(file) {
     stage.focus({ preventScroll: true });
     await lookAtDepth(mine);
     if (mine === opened && photo.deblur === "always") focusOn({ focus: 0, sharp: true });
-    if (mine === opened && width * height > limits.pixels) say(`This photo is too large to be saved here: ${million(width * height)} megapixels, up to ${million(limits.pixels)} are. It can be looked at.`, true);
+    if (!here && mine === opened && width * height > limits.pixels) say(`This photo is too large to be saved here: ${million(width * height)} megapixels, up to ${million(limits.pixels)} are. It can be looked at.`, true);
   } catch (error) {
     if (mine === opened) fail(error);
   }
 }
 const million = (number) => (number / 1e6).toLocaleString(undefined, { maximumFractionDigits: number < 1e7 ? 1 : 0 });
-if (limits.bytes < Infinity) by("formats").textContent += `; up to ${million(limits.bytes)} MB and ${million(limits.pixels)} megapixels`;
+if (here) by("formats").textContent = "JPEG, PNG, WebP or AVIF; sharp all over works best";
+else if (limits.bytes < Infinity) by("formats").textContent += `; up to ${million(limits.bytes)} MB and ${million(limits.pixels)} megapixels`;
 
-// What this browser cannot decode (TIFF, mostly HEIC) the server can.
 async function readable(file) {
   try {
     return await createImageBitmap(file, { imageOrientation: "from-image" });
   } catch {
-    const answer = await ask("refocus", { photo: file, focus: 0, aperture: 0, format: "jpeg", quality: 95, deblur: "never" });
-    return createImageBitmap(await answer.blob());
+    return engine.readable(file);
   }
 }
 
 async function lookAtDepth(mine) {
   say("Looking at what is near and what is far …");
   try {
-    const answer = await busy(ask("disparity", { photo: photo.preview, view: "preview", deblur: photo.deblur }));
-    const blob = await answer.blob();
+    const { depth: blob, sharpened } = await busy(engine.look(photo));
     if (mine !== opened) return;
-    const sharpened = answer.headers.get("X-Refocal-Deblurred") === "yes", found = photo.deblur === "auto" && sharpened;
+    const found = photo.deblur === "auto" && sharpened;
     photo.deblur = sharpened ? "always" : "never";
     toggle(by("deblur"), sharpened);
     depth.src = URL.createObjectURL(blob);
@@ -172,10 +146,9 @@ async function work() {
     const place = wanted, mine = opened;
     wanted = null;
     try {
-      const answer = await busy(ask("refocus", { photo: photo.preview, ...place, aperture: place.sharp ? 0 : fraction() * photo.side, quality: 90, deblur: photo.deblur, sharp: undefined }));
-      const blob = await answer.blob();
+      const { blob, focus } = await busy(engine.refocus(photo, place, fraction()));
       if (mine !== opened) continue;
-      if (place.x !== undefined) sliders.focus.value = answer.headers.get("X-Refocal-Focus");
+      if (place.x !== undefined) sliders.focus.value = focus;
       photo.focused ||= !place.sharp;
       show(URL.createObjectURL(blob));
       if (!place.sharp) describe();
@@ -280,7 +253,7 @@ by("deblur").addEventListener("click", async (event) => {
   }
 });
 
-// The first time round the frames come from the server one by one; from then on they are here.
+// The first time round the frames are made one by one; from then on they are here.
 by("play").addEventListener("click", () => (playing ? stopPlaying() : play().catch((error) => { stopPlaying(); fail(error); })));
 async function play() {
   const mine = ++playing, ours = photo, opening = fraction();
@@ -292,8 +265,7 @@ async function play() {
     const focus = (place / (FRAMES - 1)) * 2 - 1, key = `${focus} ${opening}`;
     if (!ours.frames.has(key)) {
       say(k < FRAMES ? `Making the sweep: ${k + 1} of ${FRAMES} …` : "");
-      const answer = await busy(ask("refocus", { photo: ours.preview, focus, aperture: opening * ours.side, quality: 90, deblur: ours.deblur }));
-      ours.frames.set(key, URL.createObjectURL(await answer.blob()));
+      ours.frames.set(key, URL.createObjectURL((await busy(engine.refocus(ours, { focus }, opening))).blob));
     } else {
       if (k === FRAMES) say("");
       await new Promise((done) => setTimeout(done, 90));
@@ -313,35 +285,51 @@ function stopPlaying() {
 
 // --- saving: from the photo as it came ---------------------------------------------------------
 
-const SAVES = {
-  picture: ["refocus", () => ({ focus: sliders.focus.value }), "jpg"],
-  living: ["living", () => ({ title: photo.name }), "html"],
-  mp4: ["sweep", () => ({ format: "mp4", levels: 33 }), "mp4"],
-  webp: ["sweep", () => ({ format: "webp", levels: 17 }), "webp"],
-  gif: ["sweep", () => ({ format: "gif", levels: 17 }), "gif"],
-};
+const SUFFIXES = { "image/png": "png", "image/webp": "webp", "image/tiff": "tif", "image/gif": "gif", "video/mp4": "mp4", "text/html": "html" };
+let saving = null;
+by("stop").addEventListener("click", () => saving?.abort());
 by("save").addEventListener("click", async (event) => {
   const kind = event.target.closest("[data-save]")?.dataset.save;
   if (!kind) return;
   by("save").open = false;
   stopPlaying();
-  const [path, fields, suffix] = SAVES[kind], small = path === "sweep";
-  say(small ? "Making the film; this takes a while …" : "Making it at full size …");
+  const what = kind === "picture" ? "Making it at full size …" : "Making it; this takes a while …";
+  const progress = (share) => say(`${what} ${Math.round(100 * share)} %`), mine = (saving = new AbortController());
+  say(what);
+  by("stop").hidden = !here;
   try {
-    const side = small ? photo.side : Math.max(photo.width, photo.height);
-    const answer = await busy(ask(path, { photo: small ? photo.preview : photo.file, aperture: fraction() * side, deblur: photo.deblur, ...fields() }));
-    const blob = await answer.blob();
-    const own = { "image/png": "png", "image/webp": "webp", "image/tiff": "tif" }[blob.type];
-    const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: `${photo.name} refocused.${own || suffix}` });
+    const blob = await busy(engine.save(photo, kind, Number(sliders.focus.value), fraction(), { progress, signal: mine.signal }));
+    const suffix = SUFFIXES[blob.type.split(";")[0]] || "jpg";
+    const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: `${photo.name} refocused.${suffix}` });
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 10000);
     say(`Saved: ${link.download}, ${(blob.size / 1e6).toFixed(1)} MB.`);
   } catch (error) {
     fail(error);
+  } finally {
+    by("stop").hidden = true;
   }
 });
 document.addEventListener("click", (event) => { if (!by("save").contains(event.target)) by("save").open = false; });
 document.addEventListener("keydown", (event) => { if (event.key === "Escape") by("save").open = false; });
+
+// A depth map of one's own, in place of the model's.
+by("map").addEventListener("change", async (event) => {
+  const [file] = event.target.files, mine = opened, ours = photo;
+  event.target.value = "";
+  if (!file) return;
+  stopPlaying();
+  try {
+    ours.given = here ? await readMap(file) : null;
+    ours.map = here ? null : file;
+    ours.frames.clear();
+    await lookAtDepth(mine);
+    if (mine === opened) focusOn({ focus: sliders.focus.value });
+  } catch (error) {
+    ours.given = ours.map = undefined;
+    if (mine === opened) fail(error);
+  }
+});
 
 // --- ways in -----------------------------------------------------------------------------------
 
@@ -359,6 +347,25 @@ document.addEventListener("paste", (event) => { const [file] = event.clipboardDa
 for (const button of document.querySelectorAll("[data-example]")) {
   button.addEventListener("click", async () => {
     const name = button.dataset.example;
-    try { open(new File([await (await fetch(`static/${name}.jpg`)).blob()], `${name}.jpg`, { type: "image/jpeg" })); } catch { fail(new UserError("The server does not answer. Is it still running?")); }
+    try { open(new File([await (await fetch(`static/${name}.jpg`)).blob()], `${name}.jpg`, { type: "image/jpeg" })); } catch { fail(new UserError("The photo cannot be loaded. Are you connected?")); }
   });
 }
+
+// --- in this browser: load ahead, and work without a network from then on --------------------------------
+
+const LATER = ["models/deblur.onnx", "models/living.html", "runtime/gifenc.esm.js", "runtime/mediabunny.min.mjs"];
+async function loadAhead() {
+  const kept = document.body.dataset.offline && navigator.serviceWorker; // plain HTTP has none
+  if (kept) {
+    await navigator.serviceWorker.register("offline.js").then(() => navigator.serviceWorker.ready).catch(() => {});
+    if (!crossOriginIsolated && !photo && !sessionStorage.getItem("reloaded")) { // under its headers WebAssembly has threads
+      sessionStorage.setItem("reloaded", "yes");
+      location.reload();
+      return;
+    }
+  }
+  await engine.prepare();
+  if (kept) for (const name of LATER) await fetch(`static/${name}`).catch(() => {});
+  document.documentElement.dataset.loaded = "all";
+}
+if (here) loadAhead().catch(fail);
