@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro serve site node test browser fuzz docs lint types bench bench-serve format gate release lock
+.PHONY: help setup repro serve site node packages test browser fuzz docs lint types bench bench-serve format gate release lock
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -65,11 +65,15 @@ browser:
 	  && apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; } \
 	  || echo "no Chromium (Debian: apt-get install chromium): the tests of the page are skipped"
 
+# The tests of the static site want npm's packages; without npm they are skipped.
+packages:
+	@$(MAKE) --no-print-directory web/node_modules/.ready || echo "no npm: the tests of the static site are skipped"
+
 docs: $(READY)  ## the documentation as a site in site/; a broken link fails
 	NO_MKDOCS_2_WARNING=1 mkdocs build --quiet --strict
 	@echo "The site: site/index.html"
 
-test: $(READY) browser lint types  ## run lint, types and all tests, with coverage
+test: $(READY) $(PULLED) browser packages lint types  ## run lint, types and all tests, with coverage
 	pytest --numprocesses 2 --cov --cov-report=term
 
 fuzz: $(READY)  ## damage files, archives and jobs 5,000 times each: a quarter of an hour

@@ -354,4 +354,4 @@ def test_an_example_opens_with_one_click(wide_page: Any) -> None:
 
 def test_the_page_knows_the_limits_before_anything_is_sent(serve: Callable[..., TestClient]) -> None:
     page = serve(max_bytes=12_345, max_pixels=678).get("/").text
-    assert '<body data-max-bytes="12345" data-max-pixels="678">' in page
+    assert '<body data-engine="server" data-max-bytes="12345" data-max-pixels="678">' in page
