@@ -40,11 +40,17 @@ def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.fixture(scope="session")
+def armed(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return a PYTHONPATH under which a process ends, as one that takes all memory would, when it reads a bomb."""
+    folder = tmp_path_factory.mktemp("patch")
+    (folder / "sitecustomize.py").write_text(BOMB)
+    return str(folder)
+
+
 @pytest.fixture
-def bomb(archive: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Add a photo that ends the process that reads it, as one that takes all memory would."""
-    (archive / "patch").mkdir()
-    (archive / "patch/sitecustomize.py").write_text(BOMB)
-    monkeypatch.setenv("PYTHONPATH", str(archive / "patch"))
+def bomb(archive: Path, armed: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Add a photo that ends the process that reads it."""
+    monkeypatch.setenv("PYTHONPATH", armed)
     (archive / "in/bomb.jpg").write_bytes((archive / "in/a.jpg").read_bytes())
     return archive

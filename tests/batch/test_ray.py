@@ -21,25 +21,24 @@ pytest.importorskip("ray", reason="Ray has no wheel for this Python")
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # of Ray's own
 
 
-@pytest.fixture
-def nodes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
+@pytest.fixture(scope="module")
+def nodes(armed: str) -> Iterator[Any]:
     """Start a head and a node, of one CPU each, and end all their processes."""
     from ray.cluster_utils import Cluster
 
     before = {process.pid for process in psutil.process_iter()}
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    cluster.second = cluster.add_node(num_cpus=1)
-    monkeypatch.setenv("RAY_ADDRESS", cluster.address)
-    try:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("PYTHONPATH", armed)
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+        cluster.second = cluster.add_node(num_cpus=1)
+        patch.setenv("RAY_ADDRESS", cluster.address)
         yield cluster
-    finally:
         cluster.shutdown()
-        left = [
-            process for process in psutil.process_iter(["cmdline"]) if process.pid not in before and _of_ray(process)
-        ]
-        psutil.wait_procs(left, timeout=20)
-        assert not [process for process in left if process.is_running()]
+    new = [process for process in psutil.process_iter(["cmdline"]) if process.pid not in before]
+    left = [process for process in new if _of_ray(process)]
+    psutil.wait_procs(left, timeout=20)
+    assert not [process for process in left if process.is_running()]
 
 
 def _of_ray(process: psutil.Process) -> bool:
@@ -70,23 +69,6 @@ def kill_an_actor() -> None:
     actors[0].kill()
 
 
-def test_a_cluster_does_what_this_machine_does_through_the_death_of_an_actor_and_a_node(bomb: Path, nodes: Any) -> None:
-    for count in range(60):
-        (bomb / f"in/{count:02d}.jpg").write_bytes((bomb / "in/a.jpg").read_bytes())
-    manifest = bomb / "far/manifest.jsonl"
-    when_there_are(8, manifest, kill_an_actor)
-    when_there_are(24, manifest, lambda: nodes.remove_node(nodes.second, allow_graceful=False))
-    assert run("refocal batch in -o far --focus 1 --engine ray") == 1
-    assert run("refocal batch in -o out --focus 1") == 1
-    here, there = lines_of(bomb / "out"), lines_of(bomb / "far")
-    assert here.keys() == there.keys()
-    assert {name for name, line in there.items() if line["outcome"] == "failed"} == {"bomb.jpg", "f.jpg"}
-    assert here["bomb.jpg"]["error"] == there["bomb.jpg"]["error"]
-    done = [name for name, line in here.items() if line["outcome"] == "done"]
-    assert filecmp.cmpfiles(bomb / "out", bomb / "far", done, shallow=False) == (done, [], [])
-    assert {path.name for path in (bomb / "far").iterdir()} == {path.name for path in (bomb / "out").iterdir()}
-
-
 def test_scenes_of_a_cluster_are_those_of_this_machine_byte_for_byte(tmp_path: Path, nodes: Any) -> None:
     data = tmp_path / "data"
     assert main(["sample", "-o", str(data), "--scenes", "4", "--grid", "3", "--size", "64x72"]) == 0
@@ -114,6 +96,23 @@ def test_scenes_of_a_cluster_are_those_of_this_machine_byte_for_byte(tmp_path: P
     assert not compared.left_only + compared.right_only
     same = filecmp.cmpfiles(tmp_path / "local/scenes", tmp_path / "ray/scenes", names, shallow=False)
     assert same == (names, [], [])
+
+
+def test_a_cluster_does_what_this_machine_does_through_the_death_of_an_actor_and_a_node(bomb: Path, nodes: Any) -> None:
+    for count in range(60):
+        (bomb / f"in/{count:02d}.jpg").write_bytes((bomb / "in/a.jpg").read_bytes())
+    manifest = bomb / "far/manifest.jsonl"
+    when_there_are(8, manifest, kill_an_actor)
+    when_there_are(24, manifest, lambda: nodes.remove_node(nodes.second, allow_graceful=False))
+    assert run("refocal batch in -o far --focus 1 --engine ray") == 1
+    assert run("refocal batch in -o out --focus 1") == 1
+    here, there = lines_of(bomb / "out"), lines_of(bomb / "far")
+    assert here.keys() == there.keys()
+    assert {name for name, line in there.items() if line["outcome"] == "failed"} == {"bomb.jpg", "f.jpg"}
+    assert here["bomb.jpg"]["error"] == there["bomb.jpg"]["error"]
+    done = [name for name, line in here.items() if line["outcome"] == "done"]
+    assert filecmp.cmpfiles(bomb / "out", bomb / "far", done, shallow=False) == (done, [], [])
+    assert {path.name for path in (bomb / "far").iterdir()} == {path.name for path in (bomb / "out").iterdir()}
 
 
 def test_a_cluster_with_other_code_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ from refocal.cluster import cluster, room
 Line = dict[str, Any]
 BLOCK = 8  # photos that an actor takes at once: few, since those of a machine that dies are done again
 BLOCKS = 20_000  # of a batch at most: Ray's own work grows with their number
-RETRIES = 3  # of a block whose actor died: a photo that kills its process must not go round for ever
+RETRIES = 1  # of a block whose actor died: a photo that kills its process must not go round for ever
 
 
 def refocus_on_ray(
@@ -76,12 +76,15 @@ def _lines(
     """Yield the lines of photos, `block` of which an actor takes at once; those whose actors died are missing."""
     rows = [json.dumps(asdict(photo)) for photo in photos]
     blocks = -(-len(rows) // block)
+    # Alone means that no other photo waits at the actor either: it would die with it.
     with warnings.catch_warnings(action="ignore"):  # of what Ray 2.64 will call otherwise
         data = ray.data.from_items(rows, override_num_blocks=blocks).map_batches(
             RayWorker,
             fn_constructor_args=arguments,
             batch_size=1,
-            compute=ray.data.ActorPoolStrategy(size=min(count, blocks)),
+            compute=ray.data.ActorPoolStrategy(
+                size=min(count, blocks), max_tasks_in_flight_per_actor=1 if block == 1 else None
+            ),
             ray_remote_args_fn=lambda: {"max_restarts": -1, "max_task_retries": RETRIES},
             **takes,
         )

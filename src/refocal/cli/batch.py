@@ -75,6 +75,7 @@ def batch(
     from refocal.batch.local import refocus_here
     from refocal.batch.photos import list_photos
     from refocal.batch.run import run_batch
+    from refocal.batch.storage import opened, url_of
     from refocal.batch.worker import BatchSettings, Worker
     from refocal.model.photo import PhotoSettings
     from refocal.progress import progress_of
@@ -94,13 +95,14 @@ def batch(
     part = _share(share)
     work: Any
     Worker(settings, output)  # says what is wrong with the settings before anything begins
+    out = url_of(*opened(output))  # whole: other machines work in other folders
     photos = list_photos(sources, output, None if format is None else f".{format}")
     if engine == "ray":
         from refocal.batch.ray_cluster import refocus_on_ray
 
-        work = partial(refocus_on_ray, settings=settings, out=output, workers=workers, cpus=cpus, gpus=gpus)
+        work = partial(refocus_on_ray, settings=settings, out=out, workers=workers, cpus=cpus, gpus=gpus)
     else:
-        work = partial(refocus_here, settings=settings, out=output, workers=workers)
+        work = partial(refocus_here, settings=settings, out=out, workers=workers)
     with progress_of("refocal batch", "photos", stderr=True) as report:
         summary = run_batch(photos, settings, output, work, share=part, force=force, report=report)
     typer.echo(f"{output}: {summary.done} of {summary.total} photos done, {summary.failed} failed")
