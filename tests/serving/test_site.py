@@ -15,11 +15,13 @@ import numpy as np
 import pytest
 import uvicorn
 from PIL import Image, ImageFilter
+from portraits import COLOUR, MAP, write_portrait
 from scipy.ndimage import gaussian_filter
 from service_worker import worker
 from skimage import data
 from starlette.testclient import TestClient
 
+from refocal.depth.portrait import depth_inside
 from refocal.images.image import read_image
 from refocal.model.refocuser import Refocuser
 from refocal.serving.guard import Guard
@@ -217,6 +219,39 @@ def test_clicks_focus_near_and_far_by_a_depth_map_of_one_s_own_and_pictures_are_
             assert content.count(b"data:image/webp") == 17
             assert b"$title" not in content
             assert b"garden" in content
+
+
+DEPTH = """async (name) => {
+  const { depthInside } = await import('./static/portrait.js');
+  const found = await depthInside(await (await fetch('photos/' + name)).blob());
+  return found && { ...found, data: [...found.data] };
+}"""
+
+
+def test_the_depth_inside_portrait_photos_is_python_s(page: Any, site: Path) -> None:
+    """Of iPhones, in all orientations, of Google's and of Dynamic Depth."""
+    grey = io.BytesIO()
+    Image.fromarray(MAP).save(grey, "PNG")
+    about = b'GDepth:Format="RangeInverse" GDepth:Near="0.5" GDepth:Far="8" '
+    coded = about + b'GDepth:Data="' + base64.b64encode(grey.getvalue()) + b'"'
+    items = (
+        '<Container:Item Item:Semantic="Primary" Item:Length="0"/>'
+        f'<Container:Item Item:Semantic="Depth" Item:Length="{len(grey.getvalue())}"/>'
+    )
+    near = 'DepthMap:Format="RangeLinear" DepthMap:Near="0.5" DepthMap:Far="8"'
+    files = {f"apple{turn}.jpg": turn for turn in range(1, 9)}
+    for name, turn in files.items():
+        write_portrait(site / "photos" / name, "disparity" if turn % 2 else "depth", turn)
+    (site / "photos/google.jpg").write_bytes(jpeg(COLOUR, xmp=coded))
+    (site / "photos/dynamic.jpg").write_bytes(jpeg(COLOUR, xmp=(items + near).encode()) + grey.getvalue())
+    (site / "photos/none.jpg").write_bytes(jpeg(COLOUR))
+    for name in [*files, "google.jpg", "dynamic.jpg"]:
+        wanted, made = depth_inside(site / "photos" / name), page.evaluate(DEPTH, name)
+        assert wanted is not None
+        assert (made["height"], made["width"]) == wanted.shape, name
+        np.testing.assert_allclose(np.reshape(made["data"], wanted.shape), wanted, rtol=1e-4, err_msg=name)
+    assert page.evaluate(DEPTH, "none.jpg") is None
+    assert depth_inside(site / "photos/none.jpg") is None
 
 
 def test_it_works_without_a_network_and_says_what_it_cannot_read(browser: Any, site: Path) -> None:

@@ -1,5 +1,6 @@
 // What refocuses: the server by its API, or this browser. Both look at a small picture of the photo, and save the photo as it came.
 import { isWide } from "./metadata.js";
+import { depthInside } from "./portrait.js";
 
 export class UserError extends Error {} // its message is shown as it is
 
@@ -121,6 +122,7 @@ export class BrowserEngine {
   }
   async look(photo) {
     await this.prepare();
+    photo.given ??= await depthInside(photo.file).catch(() => null);
     const { width, height, data } = photo.pixels();
     return this.tell("look", { width, height, data, when: photo.deblur, given: photo.given, colours: photo.space }, { passed: [data.buffer] });
   }

@@ -1,32 +1,45 @@
 // What a photo's file says beside its pixels: kept in JPEG files that are saved, but for the orientation, since pixels are upright then.
 
-// The Exif segment of a JPEG file (CIPA DC-008, 4.5.4), with orientation 1 and without its thumbnail; null where there is none.
+// The segments of a JPEG file before its picture: { marker, place, body }.
+export function segmentsOf(data) {
+  const view = new DataView(data.buffer, data.byteOffset, data.byteLength), found = [];
+  if (view.byteLength < 4 || view.getUint16(0) !== 0xffd8) return found;
+  for (let place = 2; place + 4 <= view.byteLength && data[place] === 0xff && data[place + 1] !== 0xda; place += 2 + view.getUint16(place + 2)) {
+    const end = place + 2 + view.getUint16(place + 2);
+    if (end <= data.length) found.push({ marker: data[place + 1], place, body: data.subarray(place + 4, end) });
+  }
+  return found;
+}
+
+// The Exif block of a JPEG file (CIPA DC-008, 4.5.4): its TIFF part, and where in it each entry of the first folder lies.
 function exifOf(data) {
-  const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
-  if (view.byteLength < 4 || view.getUint16(0) !== 0xffd8) return null;
-  for (let place = 2; place + 4 <= view.byteLength && view.getUint8(place) === 0xff; place += 2 + view.getUint16(place + 2)) {
-    const marker = view.getUint8(place + 1), length = view.getUint16(place + 2);
-    if (marker === 0xda) return null;
-    if (marker === 0xe1 && place + 2 + length <= view.byteLength && view.getUint32(place + 4) === 0x45786966) return upright(data.slice(place, place + 2 + length));
-  }
-  return null;
+  const found = segmentsOf(data).find(({ marker, body }) => marker === 0xe1 && body[0] === 0x45 && body[1] === 0x78 && body[4] === 0);
+  if (!found) return null;
+  const segment = data.slice(found.place, found.place + 4 + found.body.length), view = new DataView(segment.buffer, 10), little = view.getUint16(0) === 0x4949;
+  const first = view.getUint32(4, little), count = view.getUint16(first, little), entries = new Map();
+  for (let k = 0; k < count; k++) entries.set(view.getUint16(first + 2 + 12 * k, little), first + 2 + 12 * k);
+  return { segment, view, little, entries, end: first + 2 + 12 * count };
 }
 
-function upright(segment) {
-  const view = new DataView(segment.buffer, 10), little = view.getUint16(0) === 0x4949, first = view.getUint32(4, little);
-  const count = view.getUint16(first, little);
-  for (let k = 0; k < count; k++) {
-    const entry = first + 2 + 12 * k;
-    if (view.getUint16(entry, little) === 0x0112) view.setUint16(entry + 8, 1, little);
+export function orientationOf(data) {
+  try {
+    const { view, little, entries } = exifOf(data);
+    return view.getUint16(entries.get(0x0112) + 8, little);
+  } catch { // none, or damaged
+    return 1;
   }
-  view.setUint32(first + 2 + 12 * count, 0, little); // the thumbnail shows the photo as it was
-  return segment;
 }
 
+// A JPEG file with the Exif block of another: upright, and without its thumbnail, which shows the photo as it was.
 export async function withExif(blob, file) {
-  let segment = null;
-  try { segment = exifOf(new Uint8Array(await file.slice(0, 1 << 18).arrayBuffer())); } catch { /* damaged: left out */ }
-  return segment ? new Blob([blob.slice(0, 2), segment, blob.slice(2)], { type: blob.type }) : blob;
+  try {
+    const { segment, view, little, entries, end } = exifOf(new Uint8Array(await file.slice(0, 1 << 18).arrayBuffer()));
+    if (entries.has(0x0112)) view.setUint16(entries.get(0x0112) + 8, 1, little);
+    view.setUint32(end, 0, little);
+    return new Blob([blob.slice(0, 2), segment, blob.slice(2)], { type: blob.type });
+  } catch { // none, or damaged: left out
+    return blob;
+  }
 }
 
 // Whether colours lie in a wide gamut, by the name of the profile in the file's head.
