@@ -30,16 +30,26 @@ def cluster() -> Iterator[Any]:
     except Exception as error:  # noqa: BLE001  of Ray's many kinds
         where = os.environ.get("RAY_ADDRESS", "on this machine")
         raise ValueError(f"no Ray cluster answers ({where}): {' '.join(str(error).split())}") from None
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
-    context.max_errored_blocks = -1  # blocks whose actors died are done again by us
-    logging.disable(logging.ERROR)  # Ray tells of each of them
+    quieten(ray)
     try:
         yield ray
     finally:
         logging.disable(logging.NOTSET)
         if begun:
             ray.shutdown()
+
+
+def quieten(ray: Any) -> None:
+    """Let Ray Data go on where an actor died, without a word: what got lost with it is done again by us."""
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.max_errored_blocks = -1
+    logging.disable(logging.ERROR)
+
+
+def through_client(ray: Any) -> bool:
+    """Tell whether the cluster is reached through Ray Client, ray://HOST:PORT, through which Ray Data cannot run."""
+    return bool(ray.util.client.ray.is_connected())
 
 
 def room(ray: Any, cpus: float, gpus: float = 0) -> int:

@@ -7,17 +7,19 @@ path or URL: on a shared volume, or in an object store.
 import json
 import os
 import tempfile
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 from refocal.batch.local import DIED
 from refocal.batch.photos import Photo
 from refocal.batch.storage import StorageError
 from refocal.batch.worker import BatchSettings, Worker, model_files, with_files_in
-from refocal.cluster import cluster, room
+from refocal.cluster import cluster, quieten, room, through_client
 
 Line = dict[str, Any]
 BLOCK = 8  # photos that an actor takes at once: few, since those of a machine that dies are done again
@@ -61,7 +63,10 @@ def refocus_on_ray(
         takes = {"num_cpus": cpus, **({"num_gpus": gpus} if gpus else {})}
         left = {photo.output: photo for photo in photos}
         for block in (max(BLOCK, len(photos) // BLOCKS), 1):  # what got lost with its actor: once more, each alone
-            for line in _lines(ray, [*left.values()], block, count, arguments, takes) if left else ():
+            told = [*left.values()], block, count, arguments, takes
+            for line in (_relayed(ray, *told) if through_client(ray) else _lines(ray, *told)) if left else ():
+                if line["outcome"] == "stopped":
+                    raise StorageError(line["error"])
                 if left.pop(line["output"], None) is not None:
                     yield line
                 if stopped():
@@ -89,10 +94,42 @@ def _lines(
             **takes,
         )
     for row in data.iter_rows():
-        line = json.loads(row["line"])
-        if line["outcome"] == "stopped":
-            raise StorageError(line["error"])
-        yield line
+        yield json.loads(row["line"])
+
+
+def _relayed(ray: Any, *told: Any) -> Iterator[Line]:
+    """Yield the lines that an actor on the cluster gathers, where Ray Data cannot run here."""
+    relay = ray.remote(num_cpus=0)(Relay).remote(*told)
+    while (lines := ray.get(relay.gathered.remote())) is not None:
+        yield from lines
+
+
+class Relay:
+    """Runs Ray Data on the cluster for a command that reaches it by Ray Client alone; takes what `_lines` takes."""
+
+    def __init__(self, *told: Any) -> None:
+        import ray
+        import ray.data
+
+        quieten(ray)
+        self.lines: SimpleQueue[Line | None] = SimpleQueue()
+        threading.Thread(target=self._gather, args=(ray, *told), daemon=True).start()
+
+    def _gather(self, ray: Any, *told: Any) -> None:
+        try:
+            for line in _lines(ray, *told):
+                self.lines.put(line)
+        finally:
+            self.lines.put(None)
+
+    def gathered(self) -> list[Line] | None:
+        """Wait for lines and return those that are there; None at the end."""
+        found = [self.lines.get()]
+        while not self.lines.empty():
+            found.append(self.lines.get())
+        if found[-1] is None and len(found) > 1:
+            self.lines.put(None)
+        return [line for line in found if line is not None] or None
 
 
 class RayWorker:
