@@ -1,6 +1,7 @@
 """A Ray cluster of two nodes gives what this machine gives, through killed actors and nodes, and no process stays."""
 
 import filecmp
+import logging
 import shlex
 import sys
 import threading
@@ -13,6 +14,7 @@ import psutil
 import pytest
 from manifests import lines_of
 
+from refocal.batch import ray_cluster
 from refocal.cli import main
 from refocal.scenes.parallel import Folders, prepare_scenes
 from refocal.scenes.preparation import Recipe
@@ -99,11 +101,11 @@ def test_scenes_of_a_cluster_are_those_of_this_machine_byte_for_byte(tmp_path: P
 
 
 def test_a_cluster_does_what_this_machine_does_through_the_death_of_an_actor_and_a_node(bomb: Path, nodes: Any) -> None:
-    for count in range(60):
+    for count in range(40):
         (bomb / f"in/{count:02d}.jpg").write_bytes((bomb / "in/a.jpg").read_bytes())
     manifest = bomb / "far/manifest.jsonl"
-    when_there_are(8, manifest, kill_an_actor)
-    when_there_are(24, manifest, lambda: nodes.remove_node(nodes.second, allow_graceful=False))
+    when_there_are(4, manifest, kill_an_actor)
+    when_there_are(16, manifest, lambda: nodes.remove_node(nodes.second, allow_graceful=False))
     assert run("refocal batch in -o far --focus 1 --engine ray") == 1
     assert run("refocal batch in -o out --focus 1") == 1
     here, there = lines_of(bomb / "out"), lines_of(bomb / "far")
@@ -113,6 +115,26 @@ def test_a_cluster_does_what_this_machine_does_through_the_death_of_an_actor_and
     done = [name for name, line in here.items() if line["outcome"] == "done"]
     assert filecmp.cmpfiles(bomb / "out", bomb / "far", done, shallow=False) == (done, [], [])
     assert {path.name for path in (bomb / "far").iterdir()} == {path.name for path in (bomb / "out").iterdir()}
+
+
+def test_a_relay_gives_all_lines_in_order_and_then_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What Ray Client is given, through which Ray Data cannot run; an error on the way ends it too."""
+
+    def lines(ray: Any, *told: Any) -> Iterator[dict[str, Any]]:
+        for number in range(told[0]):
+            time.sleep(0.01)
+            yield {"output": str(number)}
+        if told[1]:
+            raise RuntimeError
+
+    monkeypatch.setattr(ray_cluster, "_lines", lines)
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    for fails in (False, True):
+        relay, found = ray_cluster.Relay(20, fails), []
+        while (some := relay.gathered()) is not None:
+            found += some
+        assert [line["output"] for line in found] == [str(number) for number in range(20)]
+    logging.disable(logging.NOTSET)
 
 
 def test_a_cluster_with_other_code_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
