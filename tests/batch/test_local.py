@@ -134,6 +134,10 @@ def test_two_batches_into_one_folder_exclude_each_other(archive: Path, capsys: p
     with Manifest("out").writing([]):
         assert run("refocal batch in -o out --focus 1") == 2
     assert capsys.readouterr().err == "refocal batch: another batch writes to out\n"
+    with Manifest("out", (2, 3)).writing([]):  # one that gathers would take a share's manifest away
+        assert run("refocal batch in -o out --focus 1") == 2
+        assert run("refocal batch in -o out --focus 1 --share 1/3") in {0, 1}
+    assert not list(Path("out").glob(".*.lock"))
 
 
 def test_a_damaged_line_is_done_again(archive: Path) -> None:

@@ -12,7 +12,7 @@ import fcntl
 import json
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -121,21 +121,31 @@ class Manifest:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """Keep other batches of this machine away; object stores have no locks."""
+        """Keep other batches of this machine away, those that write a share too; object stores have no locks."""
         if not is_local(self.system):
             yield
             return
-        path = Path(self.folder) / f".{self.name}.lock"
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("w") as file:
+        with in_one_line(f"write {self.out}"):
+            Path(self.folder).mkdir(parents=True, exist_ok=True)
+        with ExitStack() as held:
+            for name in [self.name, *(self._others if self._gathers else [])]:
+                held.enter_context(self._lock(Path(self.folder) / f".{name}.lock"))
+            yield
+
+    @contextmanager
+    def _lock(self, path: Path) -> Iterator[None]:
+        with ExitStack() as opened_files:
+            try:
+                file = opened_files.enter_context(path.open("w"))
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ValueError(f"another batch writes to {self.out}") from None
+            except OSError as error:
+                raise ValueError(f"cannot write {self.out}: {one_line(error)}") from None
+            try:
                 yield
+            finally:
                 path.unlink(missing_ok=True)
-        except BlockingIOError:
-            raise ValueError(f"another batch writes to {self.out}") from None
-        except OSError as error:
-            raise ValueError(f"cannot write {self.out}: {one_line(error)}") from None
 
     def _write_all(self) -> None:
         write(f"{self.out}/{self.name}", "".join(self._mine).encode("utf-8", "surrogateescape"))
