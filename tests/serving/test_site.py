@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import uvicorn
-from PIL import Image, ImageFilter
+from PIL import Image, ImageCms, ImageFilter
 from portraits import COLOUR, MAP, write_portrait
 from scipy.ndimage import gaussian_filter
 from service_worker import worker
@@ -23,6 +23,7 @@ from starlette.testclient import TestClient
 
 from refocal.depth.portrait import depth_inside
 from refocal.images.image import read_image
+from refocal.images.profiles import profile_of_code
 from refocal.model.refocuser import Refocuser
 from refocal.serving.guard import Guard
 from refocal.serving.site import write_site
@@ -292,6 +293,27 @@ def test_a_photo_of_12_megapixels_is_saved_or_stopped(page: Any) -> None:
     page.mouse.click(box["x"] + 0.5 * box["width"], box["y"] + 0.8 * box["height"])
     ready(page)
     assert "Focused" in page.locator("#status").inner_text()
+
+
+def test_wide_colours_stay_wide(browser: Any, host: Host) -> None:
+    """A photo in Display P3 on a screen that shows it is saved in it, and its red is still red."""
+    pixels = data.coffee().copy()
+    pixels[100:200, 100:200] = (255, 0, 0)
+    arguments = ["--no-sandbox", "--force-color-profile=display-p3-d65"]
+    launched = browser.browser_type.launch(executable_path=CHROMIUM, args=arguments)
+    page = launched.new_context(accept_downloads=True).new_page()
+    page.set_default_timeout(120_000)
+    page.goto(host.address)
+    page.wait_for_selector("html[data-loaded=all]", state="attached")
+    open_photo(page, jpeg(pixels, icc_profile=profile_of_code(12, 13)))
+    page.click("#save summary")
+    with page.expect_download() as download:
+        page.click("[data-save=picture]")
+    saved = Image.open(io.BytesIO(Path(download.value.path()).read_bytes()))
+    launched.close()
+    described = ImageCms.getProfileDescription(ImageCms.ImageCmsProfile(io.BytesIO(saved.info["icc_profile"])))
+    assert "P3" in described
+    assert np.abs(np.asarray(saved)[150, 150].astype(int) - (255, 0, 0)).max() < 8
 
 
 def test_the_service_offers_the_browser_s_engine(browser: Any, site: Path, tmp_path: Path) -> None:

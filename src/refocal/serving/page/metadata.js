@@ -42,8 +42,22 @@ export async function withExif(blob, file) {
   }
 }
 
-// Whether colours lie in a wide gamut, by the name of the profile in the file's head.
+// Whether colours lie in a wider gamut than sRGB's, and the screen shows one: by the red of the profile (ICC.1:2022, 9.2.44), or its name
+// where the file is no JPEG.
 export async function isWide(file) {
-  const text = new TextDecoder("latin1").decode(await file.slice(0, 1 << 18).arrayBuffer());
-  return /Display P3/.test(text.replaceAll("\0", "")) && matchMedia("(color-gamut: p3)").matches;
+  if (!matchMedia("(color-gamut: p3)").matches) return false;
+  const head = new Uint8Array(await file.slice(0, 1 << 18).arrayBuffer()), profile = profileOf(head);
+  if (!profile) return /Display P3/.test(new TextDecoder("latin1").decode(head).replaceAll("\0", ""));
+  const view = new DataView(profile.buffer);
+  for (let k = 0, place = 132; k < view.getUint32(128) && place + 12 <= profile.length; k++, place += 12) {
+    if (view.getUint32(place) === 0x7258595a) return view.getInt32(view.getUint32(place + 4) + 8) / 65536 > 0.48; // sRGB's is 0.436, Display P3's 0.515
+  }
+  return false;
+}
+
+function profileOf(data) {
+  const parts = segmentsOf(data).filter(({ marker, body }) => marker === 0xe2 && body[0] === 0x49 && body[1] === 0x43 && body[2] === 0x43).map(({ body }) => body.subarray(14));
+  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  parts.reduce((at, part) => (whole.set(part, at), at + part.length), 0);
+  return whole.length > 132 ? whole : null;
 }
