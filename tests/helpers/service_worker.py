@@ -1,16 +1,22 @@
-"""A worker of the service without its server: the API behind its guard, photos to send, and files to read."""
+"""A worker of the service, with or without a server: the API behind its guard, photos to send, and files to read."""
 
 import io
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import uvicorn
 from fastapi import FastAPI
 from numpy.typing import NDArray
 from PIL import Image
 
 from refocal.model.refocuser import Refocuser
 from refocal.serving.api.app import build
+from refocal.serving.guard import Guard
 from refocal.serving.jobs.jobs import Jobs
 from refocal.serving.pipeline.cache import Cache
 from refocal.serving.pipeline.depth import depth_network
@@ -52,3 +58,18 @@ def worker(tmp_path: Path, model: Path, **told: Any) -> tuple[FastAPI, Settings]
     )
     app.state.jobs = Jobs(settings.dir / "jobs", limit=settings.jobs, max_age=settings.job_days * 86400)
     return app, settings
+
+
+@contextmanager
+def served(app: FastAPI, settings: Settings) -> Iterator[str]:
+    """Serve a worker on loopback, for a browser; gives its address."""
+    server = uvicorn.Server(uvicorn.Config(Guard(app, settings), port=0, log_level="error"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.02)
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()

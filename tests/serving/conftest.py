@@ -1,11 +1,12 @@
 """A worker without its server: the API behind its guard, with a model known by heart."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from blurring_lens import write_blurring_lens
+from chromium import CHROMIUM
 from service_worker import worker
 from starlette.testclient import TestClient
 from tiny_model import PROPS, write_deblur_model, write_model
@@ -45,3 +46,14 @@ def serve(tmp_path: Path, lens_model: Path) -> Callable[..., TestClient]:
 @pytest.fixture
 def client(serve: Callable[..., TestClient]) -> TestClient:
     return serve()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Start Chromium, once for the tests of a page."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as play:
+        started = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield started
+        started.close()

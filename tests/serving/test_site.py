@@ -4,20 +4,18 @@ import base64
 import functools
 import http.server
 import io
-import shutil
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import uvicorn
+from chromium import CHROMIUM, NEEDS_CHROMIUM
 from PIL import Image, ImageCms, ImageFilter
 from portraits import COLOUR, MAP, write_portrait
 from scipy.ndimage import gaussian_filter
-from service_worker import worker
+from service_worker import served, worker
 from skimage import data
 from starlette.testclient import TestClient
 
@@ -31,10 +29,9 @@ from refocal.serving.site import write_site
 ROOT = Path(__file__).parents[2]
 PACKAGES, MODEL = ROOT / "web/node_modules", ROOT / "models/pretrained/refocal.onnx"
 sync_api = pytest.importorskip("playwright.sync_api")
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium (Debian: apt-get install chromium)"),
+    NEEDS_CHROMIUM,
     pytest.mark.skipif(not PACKAGES.is_dir(), reason="no packages of npm (make web/node_modules/.ready)"),
     pytest.mark.skipif(not MODEL.is_file(), reason="no released weights (make setup)"),
     pytest.mark.filterwarnings("ignore"),
@@ -84,14 +81,6 @@ def host(site: Path) -> Iterator[Host]:
     made = Host(site)
     yield made
     made.close()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as play:
-        started = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield started
-        started.close()
 
 
 @pytest.fixture
@@ -319,17 +308,12 @@ def test_wide_colours_stay_wide(browser: Any, host: Host) -> None:
 def test_the_service_offers_the_browser_s_engine(browser: Any, site: Path, tmp_path: Path) -> None:
     """The page is the same; photos are not sent, and the browser may use threads."""
     app, settings = worker(tmp_path, MODEL, engine="auto", site=site)
-    server = uvicorn.Server(uvicorn.Config(Guard(app, settings), port=0, log_level="error"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
     context = browser.new_context()
     context.set_default_timeout(120_000)
-    try:
-        while not server.started:
-            time.sleep(0.02)
-        page, posts = context.new_page(), []
-        page.on("request", lambda asked: posts.append(asked.url) if asked.method == "POST" else None)
-        page.goto(f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}")
+    page, posts = context.new_page(), []
+    page.on("request", lambda asked: posts.append(asked.url) if asked.method == "POST" else None)
+    with served(app, settings) as address:
+        page.goto(address)
         page.wait_for_selector("html[data-loaded=all][data-engine=browser]", state="attached")
         assert page.evaluate("crossOriginIsolated")
         open_photo(page, jpeg(data.coffee()))
@@ -337,10 +321,7 @@ def test_the_service_offers_the_browser_s_engine(browser: Any, site: Path, tmp_p
         ready(page)
         assert "Focused" in page.locator("#status").inner_text()
         assert not posts
-    finally:
         context.close()
-        server.should_exit = True
-        thread.join()
 
 
 def test_a_service_without_it_has_none_of_its_files(tmp_path: Path, site: Path) -> None:

@@ -6,16 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
-from typing import Any
 
 from refocal.batch.photos import Photo
-from refocal.batch.worker import BatchSettings, Worker
+from refocal.batch.worker import BatchSettings, Line, Worker, died
 from refocal.resources import cores
 from refocal.workers import end_with_the_parent, leave_signals_to_the_parent
 
-Line = dict[str, Any]
 Stopped = Callable[[], bool]
-DIED = "the process that refocused it died, most likely for lack of memory"
 
 _worker: Worker
 
@@ -81,7 +78,7 @@ def _alone(photo: Photo, settings: BatchSettings, out: str) -> Line:
         try:
             return pool.submit(_refocus, photo).result()
         except BrokenProcessPool:
-            return {"photo": photo.source, "output": photo.output, "outcome": "failed", "error": DIED}
+            return died(photo)
 
 
 def _pool(settings: BatchSettings, out: str, workers: int) -> ProcessPoolExecutor:

@@ -14,12 +14,11 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 
 from refocal.batch.photos import Photo
 from refocal.batch.storage import StorageError, in_one_line, is_local, one_line, opened, read, write
+from refocal.batch.worker import Line
 
-Line = dict[str, Any]
 FLUSH_EVERY = 10.0  # s, where a file cannot be appended to and is written whole
 
 

@@ -15,13 +15,11 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from refocal.batch.local import DIED
 from refocal.batch.photos import Photo
 from refocal.batch.storage import StorageError
-from refocal.batch.worker import BatchSettings, Worker, model_files, with_files_in
+from refocal.batch.worker import BatchSettings, Line, Worker, died, model_files, with_files_in
 from refocal.cluster import cluster, quieten, room, through_client
 
-Line = dict[str, Any]
 BLOCK = 8  # photos that an actor takes at once: few, since those of a machine that dies are done again
 BLOCKS = 20_000  # of a batch at most: Ray's own work grows with their number
 RETRIES = 1  # of a block whose actor died: a photo that kills its process must not go round for ever
@@ -72,7 +70,7 @@ def refocus_on_ray(
                 if stopped():
                     return
         for photo in left.values():
-            yield {"photo": photo.source, "output": photo.output, "outcome": "failed", "error": DIED}
+            yield died(photo)
 
 
 def _lines(

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from refocal.batch.manifest import Manifest
 from refocal.batch.photos import Photo
-from refocal.batch.worker import BatchSettings, made_with
+from refocal.batch.worker import BatchSettings, Line, made_with
 from refocal.progress import Progress
 from refocal.workers import stop_signals
 
@@ -14,7 +14,7 @@ from refocal.workers import stop_signals
 class Engine(Protocol):
     """Yields a line of the manifest for each photo it is given, in any order; stops where it is told to."""
 
-    def __call__(self, photos: Sequence[Photo], *, stopped: Callable[[], bool]) -> Iterator[dict[str, Any]]:
+    def __call__(self, photos: Sequence[Photo], *, stopped: Callable[[], bool]) -> Iterator[Line]:
         """Refocus photos."""
 
 

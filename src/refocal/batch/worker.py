@@ -20,6 +20,7 @@ from refocal.model.refocuser import Refocuser
 
 MODEL, DEPTH = "model.onnx", "depth.onnx"
 PARTS = ("", "analyse", "render", "deblur")
+Line = dict[str, Any]  # of the manifest
 
 
 @dataclass(frozen=True)
@@ -79,10 +80,10 @@ class Worker:
             refocus_image(self.refocuser, small, settings.photo)
             encoded(Path("small.jpg"), small.pixels, quality=settings.quality)
 
-    def __call__(self, photo: Photo) -> dict[str, Any]:
+    def __call__(self, photo: Photo) -> Line:
         """Refocus a photo and return its line of the manifest; StorageError where the output cannot be written."""
         start = time.perf_counter()
-        line: dict[str, Any] = {"photo": photo.source, "output": photo.output}
+        line: Line = {"photo": photo.source, "output": photo.output}
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", UserWarning)
             try:
@@ -105,6 +106,12 @@ class Worker:
         height, width = image.pixels.shape[:2]
         about = {"focus": made.focus, "aperture": made.aperture, "depth": made.depth, "width": width, "height": height}
         return encoded(Path(photo.output), made.pixels, like=image, quality=self.settings.quality), about
+
+
+def died(photo: Photo) -> Line:
+    """Return the line of a photo whose process dies whenever it is tried."""
+    error = "the process that refocused it died, most likely for lack of memory"
+    return {"photo": photo.source, "output": photo.output, "outcome": "failed", "error": error}
 
 
 def made_with(settings: BatchSettings) -> str:

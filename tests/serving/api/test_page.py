@@ -1,6 +1,5 @@
 """The page in a real browser: open a photo, click near and far, save, and be told in words what went wrong."""
 
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,18 +9,18 @@ from typing import Any
 import numpy as np
 import pytest
 import uvicorn
+from chromium import NEEDS_CHROMIUM
 from PIL import Image
 from scipy.ndimage import gaussian_filter
-from service_worker import file_of, pixels_of, worker
+from service_worker import file_of, pixels_of, served, worker
 from starlette.testclient import TestClient
 
 from refocal.serving.guard import Guard
 
 sync_api = pytest.importorskip("playwright.sync_api")
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium (Debian: apt-get install chromium)"),
+    NEEDS_CHROMIUM,
     pytest.mark.filterwarnings("ignore"),
 ]
 SIZE = (240, 320)
@@ -41,22 +40,8 @@ def address(tmp_path: Path, lens_model: Path, sharpening_model: Path, request: p
     told = dict(getattr(request, "param", {}))
     model = sharpening_model if told.pop("sharpening", False) else lens_model
     app, settings = worker(tmp_path, told.pop("model", model), **told)
-    server = uvicorn.Server(uvicorn.Config(Guard(app, settings), port=0, log_level="error"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.02)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as play:
-        started = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield started
-        started.close()
+    with served(app, settings) as address:
+        yield address
 
 
 @pytest.fixture(params=[(1280, 800), (390, 844)], ids=["wide", "phone"])

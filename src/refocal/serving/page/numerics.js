@@ -156,9 +156,9 @@ function box(values, width, height) {
 
 function extreme(values, width, height, pick) {
   const wide = new Float64Array(values.length), out = new Float64Array(values.length);
-  const window = (from, place, length, at) => { let found = at(place); for (let step = -RADIUS; step <= RADIUS; step++) found = pick(found, at(clamp(place + step, 0, length - 1))); return found; };
-  for (let y = 0; y < height; y++) for (let x = 0; x < width; x++) wide[y * width + x] = window(values, y, height, (row) => values[row * width + x]);
-  for (let y = 0; y < height; y++) for (let x = 0; x < width; x++) out[y * width + x] = window(wide, x, width, (column) => wide[y * width + column]);
+  const window = (place, length, at) => { let found = at(place); for (let step = -RADIUS; step <= RADIUS; step++) found = pick(found, at(clamp(place + step, 0, length - 1))); return found; };
+  for (let y = 0; y < height; y++) for (let x = 0; x < width; x++) wide[y * width + x] = window(y, height, (row) => values[row * width + x]);
+  for (let y = 0; y < height; y++) for (let x = 0; x < width; x++) out[y * width + x] = window(x, width, (column) => wide[y * width + column]);
   return out;
 }
 

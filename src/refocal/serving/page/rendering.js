@@ -85,9 +85,8 @@ export async function deblur(picture, when, model, run) {
   if (when === "never" || !model.deblur || (when === "auto" && !isBlurred(picture))) return picture;
   const small = reduced(picture, SHARP_SIDE), made = await blended(small, model.deblur.size_multiple, (tile) => run("deblur", { photo: tile }));
   for (let k = 0; k < made.data.length; k++) made.data[k] -= small.data[k];
-  return addStretched(bytesOf(picture), made);
+  return addStretched({ ...picture, data: picture.data.slice() }, made);
 }
-const bytesOf = (picture) => { const out = like(picture); out.data.set(picture.data); return out; };
 
 // Overlapping tiles, blended by raised cosines (render/tiles.py).
 async function blended(picture, multiple, network) {

@@ -59,8 +59,7 @@ async function prepare({ provider, threads }, report) {
   model = { ...told, provider };
   try {
     await Promise.all(["analyse", "render"].map((part) => opened(part, got)));
-    const { width, height } = bytes(64, 64), grey = new Uint8ClampedArray(4 * width * height).fill(128);
-    photo = await looked(bytes(width, height, grey), "never"); // a network that cannot run fails now
+    photo = await looked(bytes(64, 64, new Uint8ClampedArray(4 * 64 * 64).fill(128)), "never"); // a network that cannot run fails now
     await render(photo.sharp, photo.disparity, 0.5, 4, model, run);
   } catch (error) {
     model = null;
