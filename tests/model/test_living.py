@@ -65,6 +65,25 @@ def test_large_photos_become_small_enough_for_a_page(lens: Refocuser) -> None:
     assert max(picture_of(content["depth"]).shape) == 320
 
 
+def test_of_a_model_that_says_what_it_renders_with_the_photo_is_inside_and_frames_are_small(tmp_path: Path) -> None:
+    told = {"levels": [[0, 1, 1]], "channels": 0, "aperture_scale": 8, "highlights": 1, "weights": "ADw="}
+    lens = Refocuser(write_lens_models(tmp_path / "lens.onnx", LENS | {"renderer": json.dumps(told)}))
+    photo = photo_of(500, 1000)
+    content = inside_of(living_html(lens, photo, levels=3, aperture=100))
+    assert content["renderer"] == told
+    assert content["aperture"] == 100
+    assert content["size"] == [1000, 500]
+    assert np.abs(picture_of(content["photo"]).astype(float) - photo).mean() < 20  # noise, in WebP
+    depth = picture_of(content["depth"])
+    assert depth.shape == (500, 1000)
+    assert depth[:, :480].min() > 230  # JPEG
+    assert depth[:, 520:].max() < 25
+    assert [picture_of(frame).shape for frame in content["frames"]] == [(240, 480, 3)] * 3
+    # The photo of 1000 px is reduced to 480, and so is the aperture.
+    plain = picture_of(content["frames"][1])[:, 250:].mean()  # disparity -1, focus 0: the model adds A / 1000
+    assert plain == pytest.approx(photo[:, 510:].mean() + 255 * 0.048, abs=1)  # A in pixels of the frame
+
+
 def test_a_title_is_text_and_never_code(lens: Refocuser) -> None:
     text = living_html(lens, photo_of(), levels=3, title="</title><script>alert(1)</script> $data")
     assert "<script>alert" not in text

@@ -1,6 +1,7 @@
 """Tiles of a photo that is rendered lie beside each other, and see as much around them as the blur reaches."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_model import PROPS, write_lens_models
 
+from refocal.inference.session import run
 from refocal.model.refocuser import Refocuser
 from refocal.model.rendering import LEAST, cut
 
@@ -53,3 +55,53 @@ def test_a_reach_that_is_none_is_refused(tmp_path: Path, reach: str) -> None:
     model = write_lens_models(tmp_path / "lens.onnx", WEIGHTS | {"reach": reach})
     with pytest.raises(ValueError, match=r"has malformed metadata"):
         Refocuser(model)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return write_lens_models(tmp_path / "lens.onnx", WEIGHTS | {"reach": "[[10, 4, 1], [48, 39, 8]]"})
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """Give the sizes of the tiles that are rendered, as they come."""
+    sizes = []
+
+    def noted(session: Any, photo: Any, **given: Any) -> Any:
+        sizes.append(photo.shape[:2])
+        return run(session, photo, **given)
+
+    monkeypatch.setattr("refocal.model.rendering.run", noted)
+    return sizes
+
+
+def test_what_is_blurred_widely_is_enlarged_from_the_half_picture(model: Path) -> None:
+    """Where all is blurred by more than 13 px. The model darkens by 2 A / 1000 there, so by half of it at half size."""
+    refocuser = Refocuser(model)
+    photo = np.tile(np.linspace(80, 200, 960)[:, None], (800, 1, 3)).astype(np.uint8)
+    for aperture, darker in ((80, 80 / 1000), (40, 80 / 1000)):  # the second within the limit: rendered at full size
+        disparity = np.full((800, 960), 1, np.float32)
+        disparity[:, :400] = -1
+        made = refocuser.render(photo, disparity, -1, aperture) / 255
+        np.testing.assert_allclose(made[:, :340], photo[:, :340] / 255, atol=0.01)
+        np.testing.assert_allclose(made[:, 600:], photo[:, 600:] / 255 - darker, atol=0.01)
+
+
+def test_where_all_is_blurred_widely_nothing_is_rendered_at_full_size(
+    counted: list[tuple[int, int]], model: Path
+) -> None:
+    photo = np.full((800, 960, 3), 120, np.uint8)
+    Refocuser(model).render(photo, np.ones((800, 960), np.float32), -1, 80)
+    assert counted
+    assert sum(height * width for height, width in counted) < 2 * 400 * 480  # with margins
+
+
+def test_a_tile_sees_no_more_than_its_own_blur_asks_for(counted: list[tuple[int, int]], model: Path) -> None:
+    """And what it gives is that of the whole photo."""
+    photo = np.random.default_rng(0).integers(50, 200, (1000, 300, 3), np.uint8)
+    disparity = np.full((1000, 300), 0, np.float32)
+    disparity[:200] = 1  # the upper tiles alone hold wide blurs
+    made = Refocuser(model, threads=1).render(photo, disparity, 0, 80)
+    assert max(height for height, _ in counted[2:-1]) <= 256  # 234 and twice 4, not twice 39, on the grid
+    whole = photo / 255 - disparity[..., None] * 80 / 1000
+    np.testing.assert_allclose(made / 255, whole, atol=1 / 255)

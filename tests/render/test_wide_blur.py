@@ -31,7 +31,7 @@ def blurred(light: NDArray[np.float32], diameter: float) -> NDArray[np.float32]:
     return np.stack([fftconvolve(c, kernel, mode="same") / ones for c in np.moveaxis(light, 2, 0)], -1).clip(0, 1)
 
 
-def limited(pixels: NDArray, disparity: NDArray[np.float32], aperture: float) -> NDArray:
+def limited(pixels: NDArray, disparity: NDArray[np.float32], aperture: float, _half: object = None) -> NDArray:
     """Render at focus -1 what is flat, or a near card (1) over what is in focus, with disks of 48 px at most."""
     width = min(aperture, LIMIT)
     light = to_linear(as_photo(pixels))
@@ -121,7 +121,8 @@ def test_where_nothing_is_blurred_a_picture_of_any_kind_stays_to_the_bit(kind: t
 def test_within_the_limit_the_renderer_is_asked_once_for_the_whole() -> None:
     photo, asked = scene("noise"), []
 
-    def once(pixels: NDArray, _: NDArray, aperture: float) -> NDArray:
+    def once(pixels: NDArray, _: NDArray, aperture: float, half: NDArray | None) -> NDArray:
+        assert (half is None) == (len(asked) < 2)
         asked.append((pixels.shape, aperture))
         return pixels.copy()
 
@@ -129,7 +130,7 @@ def test_within_the_limit_the_renderer_is_asked_once_for_the_whole() -> None:
     assert asked == [((181, 240, 3), 40)]
     np.testing.assert_array_equal(made, photo)
     render_wide_blur(photo, np.zeros((181, 240), np.float32), 150, widest=150, limit=LIMIT, render=once)
-    assert asked[1:] == [((181, 240, 3), 150), ((91, 120, 3), 75), ((46, 60, 3), 37.5)]
+    assert asked[1:] == [((46, 60, 3), 37.5), ((91, 120, 3), 75), ((181, 240, 3), 150)]
 
 
 def test_a_model_tells_its_limit_and_the_widest_blur_in_the_picture_counts(

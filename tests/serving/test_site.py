@@ -206,7 +206,8 @@ def test_clicks_focus_near_and_far_by_a_depth_map_of_one_s_own_and_pictures_are_
         if kind == "gif":
             assert Image.open(io.BytesIO(content)).n_frames == 24
         if kind == "living":
-            assert content.count(b"data:image/webp") == 17
+            assert content.count(b"data:image/webp") == 18  # frames, and the photo for the lens
+            assert content.count(b'"renderer":{') == 1
             assert b"$title" not in content
             assert b"garden" in content
 

@@ -8,6 +8,7 @@ import io
 import re
 import warnings
 from collections.abc import Iterator
+from functools import partial
 from pathlib import PurePath
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 from PIL.BmpImagePlugin import BmpImageFile
+from PIL.Image import Image as AnyPicture
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
@@ -139,7 +141,9 @@ def _decode_pillow(data: bytes, max_pixels: int) -> Stored:
     if not plain:
         picture.load()  # also reads what stands behind the pixels: a PNG may hold its EXIF there
     about = picture.info
-    exif, icc, dpi = readable_exif(picture.getexif), about.get("icc_profile"), about.get("dpi")
+    # Of a PNG file without EXIF before its pixels, getexif would decode them all to look behind.
+    find = partial(AnyPicture.getexif, picture) if plain else picture.getexif
+    exif, icc, dpi = readable_exif(find), about.get("icc_profile"), about.get("dpi")
     xmp = about.get("xmp") or about.get("XML:com.adobe.xmp")
     if picture.mode == "CMYK":
         return Stored(np.asarray(cmyk_to_rgb(picture, icc)), None, exif, xmp, dpi)

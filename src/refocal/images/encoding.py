@@ -1,4 +1,4 @@
-"""Pixels to image files: JPEG, PNG and WebP by Pillow, 16-bit PNG by imagecodecs, TIFF by tifffile."""
+"""Pixels to image files: JPEG and WebP by Pillow, PNG by imagecodecs, TIFF by tifffile."""
 
 import io
 import struct
@@ -12,7 +12,6 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin
-from PIL.PngImagePlugin import PngInfo
 
 from refocal.images.metadata import EXIF_HEADER, EXIF_IFD, GPS_IFD, Metadata, fitted_exif, fitted_xmp
 from refocal.images.tiff import PHOTO_TAGS, XMP_TAG
@@ -60,8 +59,8 @@ def encode(
     try:
         if suffix in {".tif", ".tiff"}:
             return _encode_tiff(pixels, icc, metadata)
-        if suffix == ".png" and pixels.dtype != np.uint8:
-            return _encode_png16(pixels, icc, metadata)
+        if suffix == ".png":
+            return _encode_png(pixels, icc, metadata)
         return _encode_pillow(_to_8bit(pixels), suffix, icc, metadata, quality)
     except (OSError, ValueError) as error:
         raise ValueError(f"cannot write {path}: {error}") from None
@@ -70,7 +69,7 @@ def encode(
 def _encode_pillow(
     pixels: NDArray[np.uint8], suffix: str, icc: bytes | None, metadata: Metadata, quality: int
 ) -> bytes:
-    kind = {".png": "PNG", ".webp": "WEBP"}.get(suffix, "JPEG")
+    kind = "WEBP" if suffix == ".webp" else "JPEG"
     exif, xmp, dpi = metadata
     if kind == "JPEG":
         exif, xmp = fitted_exif(exif), fitted_xmp(xmp)
@@ -81,10 +80,7 @@ def _encode_pillow(
         options["exif"] = EXIF_HEADER + exif
     if dpi:
         options["dpi"] = dpi
-    if xmp and kind == "PNG":
-        options["pnginfo"] = PngInfo()
-        options["pnginfo"].add_itxt(_PNG_XMP, xmp.decode("utf-8", "replace"))
-    elif xmp:
+    if xmp:
         options["xmp"] = xmp
     if quality >= 90:
         options["subsampling"] = 0  # full colour resolution
@@ -98,10 +94,11 @@ def _to_8bit(pixels: NDArray[Any]) -> NDArray[np.uint8]:
     return pixels if pixels.dtype == np.uint8 else np.rint(pixels * np.float32(scale)).astype(np.uint8)
 
 
-def _encode_png16(pixels: NDArray[Any], icc: bytes | None, metadata: Metadata) -> bytes:
+def _encode_png(pixels: NDArray[Any], icc: bytes | None, metadata: Metadata) -> bytes:
     if pixels.dtype == np.float32:
         pixels = np.rint(pixels * np.float32(65535)).astype(np.uint16)
-    data = bytes(imagecodecs.png_encode(np.ascontiguousarray(pixels)))
+    # A quarter of the time of zlib's level 6 with all filters, and some 8 % more bytes.
+    data = bytes(imagecodecs.png_encode(np.ascontiguousarray(pixels), level=4, filter=imagecodecs.PNG.FILTER.FAST))
     chunks = b""
     if icc:
         chunks += _png_chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(icc))

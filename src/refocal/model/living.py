@@ -1,6 +1,9 @@
 """A living picture: one HTML file that refocuses where it is clicked, with nothing loaded from elsewhere.
 
-Inside are frames of a focus sweep, far to near, and a small disparity map that says which of them a click means.
+Inside are the photo, its disparity, which says what a click means, and what the rendering half of the model is made of:
+where the viewer's browser has WebGL 2, `lens.js` renders there, at any focus and aperture. Small frames of a focus
+sweep, far to near, are shown until it has, and where it cannot. Of a model that does not say what it renders with, the
+frames are all there is, and large.
 """
 
 import base64
@@ -8,7 +11,6 @@ import html
 import io
 import json
 from importlib import resources
-from string import Template
 from typing import Any
 
 import numpy as np
@@ -22,8 +24,9 @@ from refocal.images.image import Pixels, checked_pixels, reduced
 from refocal.model.deblurring import When
 from refocal.model.refocuser import Refocuser
 
-SIDE = 1280  # px: long side of the frames at most; larger ones would weigh more than a page should
-MAP_SIDE = 320  # px: long side of the disparity inside
+SIDE = 1280  # px: long side of what is shown at most; more would weigh more than a page should
+FRAME_SIDE = 480  # px: of the frames where the browser may render
+MAP_SIDE = 320  # px: of the disparity where it says no more than what a click means
 START = 0.5  # of the way from far to near, where a model finds no disparity
 
 
@@ -59,7 +62,7 @@ def living_html(
 
     Returns
     -------
-    The file's text; some 20 to 100 kB a frame.
+    The file's text; about 1 MB of a photo of 1280 px; where frames are all there is, some 20 to 100 kB each.
 
     Raises
     ------
@@ -74,36 +77,62 @@ def living_html(
     small = np.rint(reduced(pixels, side) * 255).astype(np.uint8)
     if max(small.shape) > LONGEST[".webp"]:
         raise ValueError(f"photo is too narrow for a living picture: {pixels.shape[1]} x {pixels.shape[0]} px")
-    small = refocuser.deblurred(small, deblur)
-    strength = None if aperture is None else aperture * max(small.shape) / long
+    small = refocuser.deblurred(small[..., :3] if small.ndim == 3 else small, deblur)
+    diameter = refocuser.aperture_for(*small.shape[:2]) if aperture is None else aperture * max(small.shape) / long
     depth = None
     if refocuser.finds_depth:
         depth = refocuser.analyse(small) if disparity is None else enlarge(to_focus(disparity, disparity_range), small)
     elif disparity is not None:
         raise ValueError(f"disparity: the model {refocuser.model} takes none")
+    renderer = refocuser.renderer if depth is not None else None
+    shown, part = small, 1.0
+    if renderer is not None and max(small.shape) > FRAME_SIDE:
+        part = FRAME_SIDE / max(small.shape)
+        shown = np.rint(reduced(small, max(1, round(min(small.shape[:2]) * part))) * 255).astype(np.uint8)
+    near = None if depth is None else _of_size(depth, shown.shape[:2])
+    focuses = np.linspace(-1, 1, levels).tolist()
     frames = [
-        refocuser(small, focus, strength, deblur="never")
-        if depth is None
-        else refocuser.render(small, depth, focus, strength)
-        for focus in np.linspace(-1, 1, levels).tolist()
+        refocuser(shown, focus, None if aperture is None else diameter, deblur="never")
+        if near is None
+        else refocuser.render(shown, near, focus, diameter * part)
+        for focus in focuses
     ]
     content = {
         "frames": [_inside(frame, "WEBP", quality=84, method=4) for frame in frames],
-        "depth": None if depth is None else _inside(_map(depth), "PNG", optimize=True),
+        "depth": None if depth is None else _map(depth, whole=renderer is not None),
+        "size": small.shape[1::-1],
         "start": round(float(np.quantile(depth, 0.9)), 2) if depth is not None else 2 * START - 1,
     }
-    text = resources.files("refocal.model").joinpath("living.html").read_text(encoding="utf-8")
+    if renderer is not None:
+        content |= {
+            "photo": _inside(small, "WEBP", quality=90, method=4),
+            "aperture": diameter,
+            "renderer": json.loads(renderer),
+        }
     name = html.escape(title or "A living picture: click where the focus should be")
-    return Template(text).substitute(title=name, data=json.dumps(content).replace("<", "\\u003c"))
+    data = json.dumps(content).replace("<", "\\u003c")
+    return living_template().replace("$data", data, 1).replace("$title", name)
 
 
-def _map(depth: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Return the disparity small, 0 farthest and 255 nearest."""
-    height, width = depth.shape
-    scale = min(1, MAP_SIDE / max(height, width))
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    grey = Image.fromarray(np.rint((depth + 1) * 127.5).astype(np.uint8))
-    return np.asarray(grey.resize(size, Image.Resampling.BOX))
+def living_template() -> str:
+    """Return the page with the script that renders, whose $title and $data are to be filled in."""
+    files = resources.files("refocal.model")
+    page, script = (files.joinpath(name).read_text(encoding="utf-8") for name in ("living.html", "lens.js"))
+    return page.replace("$script", script)
+
+
+def _map(depth: NDArray[np.float32], *, whole: bool) -> str:
+    """Return the disparity as a picture, 0 farthest and 255 nearest: to render with, or small for clicks alone."""
+    scale = 1 if whole else min(1, MAP_SIDE / max(depth.shape))
+    height, width = (max(1, round(side * scale)) for side in depth.shape)
+    grey = np.rint((_of_size(depth, (height, width)) + 1) * 127.5).astype(np.uint8)
+    return _inside(grey, "JPEG", quality=92) if whole else _inside(grey, "PNG", optimize=True)
+
+
+def _of_size(depth: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+    if depth.shape == size:
+        return depth
+    return np.asarray(Image.fromarray(depth).resize(size[::-1], Image.Resampling.BOX)).clip(-1, 1)
 
 
 def _inside(pixels: NDArray[np.uint8], kind: str, **options: Any) -> str:

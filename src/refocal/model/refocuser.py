@@ -47,6 +47,8 @@ class Refocuser:
         Metadata of the model, as written in the file (strings).
     deblurring
         Makes photos sharp; None without NAME.deblur.onnx.
+    renderer
+        JSON: what the half that renders is made of, for living pictures; None where a model does not say.
 
     Raises
     ------
@@ -76,12 +78,12 @@ class Refocuser:
         self._whole = Conditioned(session, self._conventions, tile=tile, overlap=overlap)
         self._analyse = opened.get("analyse")
         self._rendering: Rendering | None = None
+        self.renderer: str | None = None
         if "render" in opened:
-            session, _, conventions = opened["render"]
+            session, told, conventions = opened["render"]
+            self.renderer = told.get("renderer")
             self._rendering = Rendering(session, conventions, tile=tile, margin=overlap // 4, threads=threads)
-        self.deblurring: Deblurring | None = None
-        if "deblur" in opened:
-            self.deblurring = Deblurring(opened["deblur"], tile=tile, overlap=overlap)
+        self.deblurring = Deblurring(opened["deblur"], tile=tile, overlap=overlap) if "deblur" in opened else None
 
     @property
     def finds_depth(self) -> bool:

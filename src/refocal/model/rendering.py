@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from refocal.images.image import Pixels, as_photo, like_input
 from refocal.inference.session import Conventions, on_gpu, run
 from refocal.render.tiles import reflected
-from refocal.render.wide_blur import render_wide_blur
+from refocal.render.wide_blur import COARSE, enlarged, render_wide_blur
 from refocal.resources import cores
 
 SIDE = 232  # px of a tile: on a CPU smaller ones pay for what lies around them, larger ones for memory
@@ -59,14 +59,22 @@ class Rendering:
             aperture,
             widest=_widest(disparity, focus, aperture),
             limit=self._conventions.blur_limit,
-            render=lambda part, given, size: self._by_tiles(part, given, focus, size),
+            render=lambda part, given, size, half: self._by_tiles(part, given, focus, size, half),
+            threads=self._threads,
         )
 
-    def _by_tiles(self, pixels: Pixels, disparity: NDArray[np.float32], focus: float, aperture: float) -> Pixels:
+    def _by_tiles(
+        self,
+        pixels: Pixels,
+        disparity: NDArray[np.float32],
+        focus: float,
+        aperture: float,
+        half: NDArray[np.float32] | None,
+    ) -> Pixels:
         margin, grid = self._reach(_widest(disparity, focus, aperture))
         side = self._tile if self._gpu else min(self._tile, max(SIDE, MARGINS * margin))
         multiple = self._conventions.size_multiple
-        (rows, height), (columns, width) = (
+        (down_parts, height), (across_parts, width) = (
             cut(length, side, margin=margin, grid=grid, multiple=multiple) for length in pixels.shape[:2]
         )
         down, across = (reflected(length, -(-length // multiple) * multiple) for length in pixels.shape[:2])
@@ -74,13 +82,20 @@ class Rendering:
 
         def render(place: tuple[Part, Part]) -> None:
             row, column = place
-            seen = np.ix_(down[row.start : row.start + height], across[column.start : column.start + width])
-            made = run(self._session, as_photo(pixels[seen]), disparity=disparity[seen], focus=focus, aperture=aperture)
+            near = disparity[np.ix_(down[row.start : row.start + height], across[column.start : column.start + width])]
             used = slice(row.first, row.end), slice(column.first, column.end)
-            made = made[used[0].start - row.start :, used[1].start - column.start :]
+            if half is not None and np.abs(focus - near).min() * aperture / 2 > COARSE:
+                out[used] = like_input(enlarged(half, *used), pixels[used])
+                return
+            own = self._reach(_widest(near, focus, aperture))[0]  # often less than the widest blur of all asks for
+            rows = _seen(row, height, own, multiple)
+            columns = _seen(column, width, own, multiple)
+            seen = np.ix_(down[rows], across[columns])
+            made = run(self._session, as_photo(pixels[seen]), disparity=disparity[seen], focus=focus, aperture=aperture)
+            made = made[row.first - rows.start :, column.first - columns.start :]
             out[used] = like_input(made[: row.end - row.first, : column.end - column.first], pixels[used])
 
-        tiles = list(product(rows, columns))
+        tiles = list(product(down_parts, across_parts))
         if self._threads == 1 or len(tiles) == 1:
             for tile in tiles:
                 render(tile)
@@ -126,6 +141,12 @@ def cut(length: int, side: int, *, margin: int, grid: int, multiple: int) -> tup
     size = min(-(-(step + 2 * margin) // multiple) * multiple, padded)
     starts = range(0, length, step)
     return [Part(min(max(k - margin, 0), padded - size), k, min(k + step, length)) for k in starts], size
+
+
+def _seen(part: Part, size: int, margin: int, multiple: int) -> slice:
+    """Return what of a tile's side a margin of its own needs: multiples off the tile's start, and long."""
+    start = part.start + max(part.first - margin - part.start, 0) // multiple * multiple
+    return slice(start, min(start - (start - part.end - margin) // multiple * multiple, part.start + size))
 
 
 def _widest(disparity: NDArray[np.float32], focus: float, aperture: float) -> float:

@@ -14,11 +14,11 @@ import json
 import shutil
 import sys
 from dataclasses import asdict
-from importlib import resources
 from pathlib import Path
 from string import Template
 
 from refocal.inference.session import find_model, part_of
+from refocal.model.living import living_template
 from refocal.model.sessions import open_model
 from refocal.serving.api.page import BROWSER_POLICY, FOLDER, page_with
 
@@ -103,9 +103,10 @@ def _write_models(static: Path, model: Path) -> None:
     parts = [part for part in ("analyse", "render", "deblur") if part in opened]
     for part in parts:
         (folder / f"{part}.onnx").write_bytes(part_of(model, part).read_bytes())
-    (folder / "living.html").write_bytes(resources.files("refocal.model").joinpath("living.html").read_bytes())
+    (folder / "living.html").write_text(living_template(), encoding="utf-8")
     sizes = {path.relative_to(static).as_posix(): path.stat().st_size for path in static.rglob("*") if path.is_file()}
-    told = {part: asdict(opened[part].conventions) for part in parts} | {"bytes": sizes}
+    renderer = json.loads(opened["render"].metadata.get("renderer", "null"))
+    told = {part: asdict(opened[part].conventions) for part in parts} | {"bytes": sizes, "renderer": renderer}
     (folder / "models.json").write_text(json.dumps(told), encoding="utf-8")
 
 

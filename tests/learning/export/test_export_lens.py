@@ -1,5 +1,6 @@
 """A lens generator is exported whole and in halves, which belong together."""
 
+import base64
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -16,6 +17,7 @@ from refocal.inference.session import open_session
 from refocal.learning.export import parity
 from refocal.learning.export.export import digest_of, export
 from refocal.learning.networks.lens import Lens, LensConfig
+from refocal.learning.networks.renderer import LEVELS
 from refocal.learning.networks.unet import UNet, UNetConfig
 from refocal.model.refocuser import Refocuser
 
@@ -167,3 +169,21 @@ def test_a_half_that_differs_leaves_all_three_as_they_were(
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {
         name: name.encode() for name in ("lens.onnx", "lens.analyse.onnx")
     }
+
+
+def test_the_half_that_renders_says_what_another_implementation_needs(folder: Path) -> None:
+    """Disks of every level, then the refiner, as float16; `model/lens.js` renders with it."""
+    about = {p.key: p.value for p in onnx.load(folder / "lens.render.onnx").metadata_props}
+    told = json.loads(about["renderer"])
+    assert (told["channels"], told["aperture_scale"], told["highlights"]) == (TINY.refiner, SCALE, 1)
+    assert [level for level, *_ in told["levels"]] == list(LEVELS)
+    values = np.frombuffer(base64.b64decode(told["weights"]), "<f2")
+    sides = [side for *_, side in told["levels"]]
+    starts = np.cumsum([0, *(side * side for side in sides)])
+    for start, side in zip(starts, sides, strict=False):
+        assert values[start : start + side**2].sum() == pytest.approx(1, abs=1e-3)
+    state = torch.load(folder / "generator.pt", weights_only=True)["state"]
+    refiner = [value for name, value in state.items() if name.startswith("refiner")]
+    wanted = np.concatenate([value.numpy().ravel() for value in refiner])
+    np.testing.assert_allclose(values[starts[-1] :], wanted, rtol=1e-3, atol=1e-6)
+    assert "renderer" not in {p.key for p in onnx.load(folder / "lens.analyse.onnx").metadata_props}

@@ -1,8 +1,10 @@
 """Generators with the conventions of the ONNX files: photos are sRGB in [0, 1], apertures are pixels."""
 
+import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +13,7 @@ from refocal.learning.export.tile_renderer import lean
 from refocal.learning.networks.deblur import Deblur
 from refocal.learning.networks.generator import Generator
 from refocal.learning.networks.lens import REFINER_REACH, Lens
-from refocal.learning.networks.renderer import LARGEST_PART, LEVELS, reach, reduction
+from refocal.learning.networks.renderer import LARGEST_PART, LEVELS, kernel, reach, reduction
 
 
 class WholeModel(nn.Module):
@@ -118,7 +120,7 @@ def parts_of(whole: WholeModel) -> dict[str, Part]:
             ("photo", "disparity", "focus", "aperture"),
             "refocused",
             LARGEST_PART,
-            {"reach": json.dumps(reaches(generator))},
+            {"reach": json.dumps(reaches(generator)), "renderer": json.dumps(renderer_of(generator, scale))},
             branches=True,
         )
     return parts
@@ -129,3 +131,22 @@ def reaches(generator: Lens) -> list[tuple[float, int, int]]:
     own = REFINER_REACH if generator.refiner is not None else 0
     pupil = generator.renderer.pupil
     return [(level, own + (reach(level, pupil) if level else 0), reduction(level)) for level in LEVELS]
+
+
+def renderer_of(generator: Lens, aperture_scale: float) -> dict[str, Any]:
+    """Return what another implementation of this half needs, as that of living pictures (`model/lens.js`).
+
+    Levels of blur are rising: diameter, part of the size, side of the disk. The weights are base64 of float16: the
+    disks, then weight and bias of the refiner's three convolutions.
+    """
+    pupil = generator.renderer.pupil
+    disks = [kernel(level, reduction(level), pupil) if level else torch.ones(1, 1) for level in LEVELS]
+    refiner = [] if generator.refiner is None else list(generator.refiner.parameters())
+    values = torch.cat([tensor.detach().flatten() for tensor in (*disks, *refiner)]).half().numpy()
+    return {
+        "levels": [(level, reduction(level), len(disk)) for level, disk in zip(LEVELS, disks, strict=True)],
+        "channels": len(refiner[0]) if refiner else 0,
+        "aperture_scale": aperture_scale,
+        "highlights": generator.highlights,
+        "weights": base64.b64encode(values.astype("<f2").tobytes()).decode(),
+    }

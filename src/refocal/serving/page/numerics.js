@@ -92,21 +92,24 @@ function between(count, scale, length) {
 }
 
 // Add a change of floats, stretched over the picture by `scale` of its pixels to one of the picture's, in place.
-export function addStretched(picture, change, [tall, wide] = [change.height / picture.height, change.width / picture.width]) {
-  const rows = between(picture.height, tall, change.height), columns = between(picture.width, wide, change.width);
-  const { width, data, stride, white } = picture;
-  for (let y = 0; y < picture.height; y++) {
-    const up = rows.first[y] * change.width, down = rows.second[y] * change.width, along = rows.part[y];
-    for (let x = 0; x < width; x++) {
+export function addStretched(picture, change, scale = [change.height / picture.height, change.width / picture.width]) {
+  stretched(change, scale, picture, { first: 0, end: picture.height }, { first: 0, end: picture.width }, (to, value) => store(picture.data, to, picture.data[to] / picture.white + value, picture.white));
+  return picture;
+}
+// Rows and columns of a small picture enlarged bilinearly over another: use(place in its data, value).
+export function stretched(small, [tall, wide], { width, height, stride }, row, column, use) {
+  const rows = between(height, tall, small.height), columns = between(width, wide, small.width);
+  for (let y = row.first; y < row.end; y++) {
+    const up = rows.first[y] * small.width, down = rows.second[y] * small.width, along = rows.part[y];
+    for (let x = column.first; x < column.end; x++) {
       const left = columns.first[x], right = columns.second[x], across = columns.part[x], to = (y * width + x) * stride;
       for (let c = 0; c < 3; c++) {
-        const at = (row, column) => change.data[(row + column) * 3 + c];
+        const at = (start, k) => small.data[(start + k) * 3 + c];
         const start = at(up, left) * (1 - along) + at(down, left) * along, end = at(up, right) * (1 - along) + at(down, right) * along;
-        store(data, to + c, data[to + c] / white + start * (1 - across) + end * across, white);
+        use(to + c, start * (1 - across) + end * across);
       }
     }
   }
-  return picture;
 }
 export function store(data, place, value, white) {
   const kept = clamp(value, 0, 1);

@@ -1,11 +1,12 @@
 // Refocusing with the networks, as refocal's Python does it: the disparity of the whole photo, then tiles. `run(part, inputs)` runs a
 // network on planes (3, h, w) and gives planes; `model` is models.json: the conventions of the networks, by part.
-import { addStretched, clamp, ends, enlarge, everySecond, floats, halved, isBlurred, like, reduced, reflected, store } from "./numerics.js";
+import { addStretched, clamp, ends, enlarge, everySecond, floats, halved, isBlurred, like, reduced, reflected, store, stretched } from "./numerics.js";
 
 const SIDE = 232; // px of a tile: it stays in a core's cache
 const MARGINS = 8; // how many times as wide as its margin a tile is, at least
 const LEAST = 64; // px that a tile gives, whatever lies around it
 const SMALLEST = 16; // px: smaller pictures are not halved
+const COARSE = 13; // px: what is blurred more all around is enlarged from the half picture
 const SHARP_SIDE = 640, SHARP_TILE = 1024, SHARP_OVERLAP = 192; // px, of deblurring
 
 const up = (value, multiple) => Math.ceil(value / multiple) * multiple;
@@ -43,32 +44,42 @@ export async function render(picture, disparity, focus, aperture, model, run, pr
 
 // Blurs wider than the renderer's widest: what is coarse comes from a picture of half the size (render/wide_blur.py).
 async function wideBlur(picture, disparity, focus, aperture, widest, model, run, step) {
-  const full = await byTiles(picture, disparity, focus, aperture, model, run, step);
-  if (widest <= model.render.blur_limit || Math.min(picture.width, picture.height) < SMALLEST) return full;
+  if (widest <= model.render.blur_limit || Math.min(picture.width, picture.height) < SMALLEST) return byTiles(picture, disparity, focus, aperture, null, model, run, step);
   const half = await wideBlur(halved(picture), everySecond(disparity), focus, aperture / 2, widest / 2, model, run, step);
-  const had = halved(full);
+  const full = await byTiles(picture, disparity, focus, aperture, half, model, run, step), had = halved(full);
   for (let k = 0; k < had.data.length; k++) had.data[k] = half.data[k] - had.data[k];
   return addStretched(full, had, [0.5, 0.5]);
 }
 
-async function byTiles(picture, disparity, focus, aperture, model, run, step) {
-  const [low, high] = ends(disparity.data), widest = (Math.max(focus - low, high - focus) / 2) * aperture;
-  const { reach, size_multiple: multiple } = model.render, [, margin, grid] = reach.find(([blur]) => widest <= blur) || reach[reach.length - 1];
+async function byTiles(picture, disparity, focus, aperture, half, model, run, step) {
+  const widestOf = (data) => { const [low, high] = ends(data); return (Math.max(focus - low, high - focus) / 2) * aperture; };
+  const { reach, size_multiple: multiple } = model.render, reachOf = (widest) => reach.find(([blur]) => widest <= blur) || reach[reach.length - 1];
+  const [, margin, grid] = reachOf(widestOf(disparity.data));
   const side = Math.min(1024, Math.max(SIDE, MARGINS * margin)), out = like(picture);
   const [rows, height] = cut(picture.height, side, margin, grid, multiple), [columns, width] = cut(picture.width, side, margin, grid, multiple);
   const down = reflected(picture.height, up(picture.height, multiple)), across = reflected(picture.width, up(picture.width, multiple));
+  const nearness = (y, x) => { const near = new Float32Array(y.length * x.length); for (let j = 0, to = 0; j < y.length; j++) for (let k = 0; k < x.length; k++, to++) near[to] = disparity.data[y[j] * disparity.width + x[k]]; return near; };
   for (const row of rows) for (const column of columns) {
-    const y = down.subarray(row.start, row.start + height), x = across.subarray(column.start, column.start + width);
-    const near = new Float32Array(height * width);
-    for (let j = 0, to = 0; j < height; j++) for (let k = 0; k < width; k++, to++) near[to] = disparity.data[y[j] * disparity.width + x[k]];
-    const made = await run("render", { photo: [planes(picture, y, x), [1, 3, height, width]], disparity: [near, [1, 1, height, width]], focus: [[focus], [1]], aperture: [[aperture], [1]] });
-    for (let j = row.first; j < row.end; j++) for (let k = column.first; k < column.end; k++) {
-      const from = (j - row.start) * width + (k - column.start), to = (j * picture.width + k) * picture.stride;
-      for (let c = 0; c < 3; c++) store(out.data, to + c, made[c * height * width + from], picture.white);
+    const all = nearness(down.subarray(row.start, row.start + height), across.subarray(column.start, column.start + width));
+    if (half && (all.reduce((least, near) => Math.min(least, Math.abs(focus - near)), Infinity) * aperture) / 2 > COARSE) {
+      stretched(half, [0.5, 0.5], picture, row, column, (to, value) => store(out.data, to, value, picture.white));
+    } else {
+      const [, own] = reachOf(widestOf(all)), [top, bottom] = seen(row, height, own, multiple), [left, right] = seen(column, width, own, multiple);
+      const y = down.subarray(top, bottom), x = across.subarray(left, right), size = [1, y.length, x.length], n = y.length * x.length;
+      const made = await run("render", { photo: [planes(picture, y, x), [1, 3, y.length, x.length]], disparity: [nearness(y, x), [1, ...size]], focus: [[focus], [1]], aperture: [[aperture], [1]] });
+      for (let j = row.first; j < row.end; j++) for (let k = column.first; k < column.end; k++) {
+        const from = (j - top) * x.length + (k - left), to = (j * picture.width + k) * picture.stride;
+        for (let c = 0; c < 3; c++) store(out.data, to + c, made[c * n + from], picture.white);
+      }
     }
     await step((row.end - row.first) * (column.end - column.first));
   }
   return out;
+}
+// What of a tile's side a margin of its own needs.
+function seen(part, size, margin, multiple) {
+  const start = part.start + Math.floor(Math.max(part.first - margin - part.start, 0) / multiple) * multiple;
+  return [start, Math.min(start + up(part.end + margin - start, multiple), part.start + size)];
 }
 
 // Cut a side of a photo into tiles that follow each other, each with its margins (model/rendering.py).

@@ -143,18 +143,18 @@ function pace(report, id, first = 0.05) {
   };
 }
 
-async function frames(levels, aperture, report, id, use) {
+async function frames({ sharp, disparity }, levels, aperture, report, id, use) {
   const step = pace(report, id);
   for (let k = 0; k < levels; k++) {
     const focus = levels > 1 ? (2 * k) / (levels - 1) - 1 : 0;
-    await use(await render(photo.sharp, photo.disparity, focus, aperture, model, run), k);
+    await use(await render(sharp, disparity, focus, aperture, model, run), k);
     await step((k + 1) / levels);
   }
 }
 
 async function film({ format, levels, aperture }, report, id) {
   const made = [];
-  await frames(levels, aperture, report, id, (frame) => made.push(frame));
+  await frames(photo, levels, aperture, report, id, (frame) => made.push(frame));
   const there = [...made, ...made.slice(1, -1).reverse()];
   return [{ blob: format === "gif" ? await gif(there) : await video(there) }];
 }
@@ -184,24 +184,32 @@ async function video(pictures) {
   return new Blob([output.target.buffer], { type: "video/mp4" });
 }
 
-// The frames and the small map that model/living.html takes.
+// What model/living.py puts into a living picture: the photo, its disparity, what renders them, and small frames.
+const FRAME_SIDE = 480, MAP_SIDE = 320;
 async function living({ levels, aperture, title }, report, id) {
-  const inside = async (picture, type, quality) => {
-    const blob = await blobOf(picture, type, quality);
-    return new Promise((done) => { const reader = new FileReader(); reader.onload = () => done(reader.result); reader.readAsDataURL(blob); });
-  };
-  const made = [];
-  await frames(levels, aperture, report, id, async (frame) => made.push(await inside(frame, "image/webp", 0.84)));
-  const { disparity } = photo, grey = new Uint8ClampedArray(4 * disparity.data.length).fill(255);
+  const { sharp, disparity } = photo, { width, height } = sharp, { renderer } = model, long = Math.max(width, height);
+  const grey = new Uint8ClampedArray(4 * width * height).fill(255);
   disparity.data.forEach((value, k) => { grey.fill(roundEven((value + 1) * 127.5), 4 * k, 4 * k + 3); });
-  const scale = Math.min(1, 320 / Math.max(disparity.width, disparity.height)), size = [disparity.width, disparity.height].map((side) => Math.max(1, roundEven(side * scale)));
-  const map = new OffscreenCanvas(...size), context = map.getContext("2d");
-  context.imageSmoothingQuality = "high";
-  context.drawImage(canvasOf(bytes(disparity.width, disparity.height, grey), "srgb"), 0, 0, ...size);
-  const sorted = Float32Array.from(disparity.data).sort(), content = { frames: made, depth: await inside(bytes(...size, context.getImageData(0, 0, ...size).data), "image/png"), start: Number(sorted[Math.floor(0.9 * (sorted.length - 1))].toFixed(2)) };
+  const map = bytes(width, height, grey), part = renderer ? Math.min(1, FRAME_SIDE / long) : 1, small = resized(sharp, part), near = resized(map, part);
+  const made = [], nearness = { ...near, data: Float32Array.from({ length: near.width * near.height }, (_, k) => near.data[4 * k] / 127.5 - 1) };
+  await frames({ sharp: small, disparity: nearness }, levels, part * aperture, report, id, async (frame) => made.push(await inside(frame, "image/webp", 0.84)));
+  const sorted = Float32Array.from(disparity.data).sort(), content = { frames: made, size: [width, height], start: Number(sorted[Math.floor(0.9 * (sorted.length - 1))].toFixed(2)) };
+  if (renderer) Object.assign(content, { photo: await inside(sharp, "image/webp", 0.9), depth: await inside(map, "image/jpeg", 0.92), aperture, renderer });
+  else content.depth = await inside(resized(map, Math.min(1, MAP_SIDE / long)), "image/png");
   const template = await (await fetch(new URL("models/living.html", import.meta.url))).text();
   const escaped = title.replace(/[&<>"']/g, (char) => `&#${char.charCodeAt(0)};`), text = JSON.stringify(content).replaceAll("<", "\\u003c");
-  return [{ blob: new Blob([template.replaceAll("$title", () => escaped).replace("$data", () => text)], { type: "text/html" }) }];
+  return [{ blob: new Blob([template.replace("$data", () => text).replaceAll("$title", () => escaped)], { type: "text/html" }) }];
+}
+async function inside(picture, type, quality) {
+  const blob = await blobOf(picture, type, quality);
+  return new Promise((done) => { const reader = new FileReader(); reader.onload = () => done(reader.result); reader.readAsDataURL(blob); });
+}
+function resized(picture, part) {
+  if (part === 1) return picture;
+  const size = [picture.width, picture.height].map((side) => Math.max(1, roundEven(side * part))), canvas = new OffscreenCanvas(...size), context = canvas.getContext("2d", { colorSpace: space });
+  context.imageSmoothingQuality = "high";
+  context.drawImage(canvasOf(picture), 0, 0, ...size);
+  return bytes(...size, context.getImageData(0, 0, ...size, { colorSpace: space }).data);
 }
 
 const OPERATIONS = { prepare, look, refocus, save, film, living };
