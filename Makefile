@@ -93,6 +93,7 @@ format: $(READY)  ## format, and fix what ruff can fix
 bench: $(READY) $(PULLED)  ## measure every speed of docs/performance.md: half an hour
 	python benchmarks/shiftadd.py
 	python benchmarks/lightfields.py
+	python benchmarks/disparity.py
 	python benchmarks/brackets.py
 	python benchmarks/density.py
 	python benchmarks/views.py

@@ -127,7 +127,7 @@ def main() -> None:
     """Print both tables."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--eslf", type=Path, help="a lenslet mosaic, PNG")
-    parser.add_argument("--copies", type=int, default=6)
+    parser.add_argument("--copies", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     data = options.eslf.read_bytes() if options.eslf else rendered()

@@ -1,20 +1,85 @@
-"""Edge-aware smoothing: the guided filter for small radii, the domain transform for large ones."""
+"""Smoothing: plain, along edges by the guided filter for small radii, by the domain transform for large ones."""
+
+from typing import Any
 
 import numpy as np
-from numba import njit
+from numba import njit, prange
 from numpy.typing import NDArray
-from scipy.ndimage import uniform_filter
 
 Plane = NDArray[np.float32]
 
 
-def guided(guide: Plane, values: Plane, radius: int, epsilon: float) -> Plane:
-    """Smooth values along the edges of a guide: He et al., eq. 5, 6 and 8."""
-    size = 2 * radius + 1
-    mean_guide, mean_values = uniform_filter(guide, size), uniform_filter(values, size)
-    variance = uniform_filter(guide * guide, size) - mean_guide**2
-    slope = (uniform_filter(guide * values, size) - mean_guide * mean_values) / (variance + epsilon)
-    return np.asarray(uniform_filter(slope, size) * guide + uniform_filter(mean_values - slope * mean_guide, size))
+def gaussian(values: NDArray[Any], sigma: float) -> Plane:
+    """Return a plane (H, W) smoothed by a Gaussian, cut at four sigma, borders mirrored, as scipy.ndimage does.
+
+    In a third of its time: a plane sweep smooths each view twice.
+    """
+    reach = np.arange(int(4 * sigma + 0.5) + 1)
+    weights = np.exp(-0.5 * (reach / sigma) ** 2)
+    made: Plane = _smooth(
+        np.ascontiguousarray(values, np.float32), (weights / (2 * weights.sum() - 1)).astype(np.float32)
+    )
+    return made
+
+
+class GuidedFilter:
+    """Smooths planes along the edges of a guide: He et al., "Guided image filtering", TPAMI 2013, eq. 5, 6 and 8.
+
+    Parameters
+    ----------
+    guide : ndarray
+        (H, W) float32.
+    radius : int
+        Of the windows, in pixels.
+    epsilon : float
+        Variance of the guide below which there is hardly an edge to follow.
+    """
+
+    def __init__(self, guide: Plane, radius: int, epsilon: float) -> None:
+        self._guide = np.ascontiguousarray(guide, np.float32)
+        self._weights = np.full(radius + 1, 1 / (2 * radius + 1), np.float32)
+        self._mean = _smooth(self._guide, self._weights)
+        self._divisor = _smooth(self._guide * self._guide, self._weights) - self._mean**2 + np.float32(epsilon)
+
+    def __call__(self, values: NDArray[Any]) -> Plane:
+        """Return a plane (H, W), smoothed, float32."""
+        values = np.ascontiguousarray(values, np.float32)
+        mean = _smooth(values, self._weights)
+        slope = (_smooth(self._guide * values, self._weights) - self._mean * mean) / self._divisor
+        offset = _smooth(mean - slope * self._mean, self._weights)
+        return np.asarray(_smooth(slope, self._weights) * self._guide + offset)
+
+
+@njit(parallel=True, fastmath=True, cache=True, error_model="numpy")
+def _smooth(values: Plane, weights: Plane) -> Plane:
+    """Convolve a plane (H, W) along both axes with weights of the middle and what lies so far on either side of it."""
+    height, width = values.shape
+    reach = weights.size - 1
+    out = np.empty_like(values)
+    for y in prange(height):
+        row = np.zeros(width + 2 * reach, np.float32)
+        inner = row[reach : reach + width]
+        for k in range(-reach, reach + 1):
+            there, weight = values[_mirrored(y + k, height)], weights[abs(k)]
+            for x in range(width):
+                inner[x] += weight * there[x]
+        for k in range(1, reach + 1):
+            row[reach - k] = inner[_mirrored(-k, width)]
+            row[reach + width - 1 + k] = inner[_mirrored(width - 1 + k, width)]
+        made = out[y]
+        for x in range(width):
+            made[x] = weights[0] * inner[x]
+        for k in range(1, reach + 1):
+            left, right, weight = row[reach - k :], row[reach + k :], weights[k]
+            for x in range(width):
+                made[x] += weight * (left[x] + right[x])
+    return out
+
+
+@njit(cache=True)
+def _mirrored(place: int, length: int) -> int:
+    place %= 2 * length
+    return min(place, 2 * length - 1 - place)
 
 
 def spread(values: Plane, photo: Plane, reach: float, stop: float) -> Plane:

@@ -78,11 +78,10 @@ class Refocuser:
         self._whole = Conditioned(session, self._conventions, tile=tile, overlap=overlap)
         self._analyse = opened.get("analyse")
         self._rendering: Rendering | None = None
-        self.renderer: str | None = None
         if "render" in opened:
-            session, told, conventions = opened["render"]
-            self.renderer = told.get("renderer")
+            session, _, conventions = opened["render"]
             self._rendering = Rendering(session, conventions, tile=tile, margin=overlap // 4, threads=threads)
+        self.renderer = opened["render"].metadata.get("renderer") if "render" in opened else None
         self.deblurring = Deblurring(opened["deblur"], tile=tile, overlap=overlap) if "deblur" in opened else None
 
     @property

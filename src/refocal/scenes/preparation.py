@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from refocal.depth.from_focus.alignment import warped
 from refocal.scenes.arrays import Views
 from refocal.depth.from_focus.bracket import fit_aperture, fuse_bracket
-from refocal.depth.from_views.plane_sweep import find_range, plane_sweep
+from refocal.depth.from_views.plane_sweep import find_disparity, find_range, plane_sweep
 from refocal.lightfields.lightfield import OPTIONS_FILE, LightField, read_options
 from refocal.scenes.photo_pairs import prepare_mask, prepare_pair
 from refocal.scenes.scene import write_scene
@@ -120,8 +120,7 @@ def prepare_light_field(source: Source, root: Path, recipe: Recipe) -> Path:
         )
     if not field.mask[field.grid[0] // 2, field.grid[1] // 2]:
         raise ValueError(f"{path}: the view in the middle is black or vignetted; give crop_grid in lightfield.toml")
-    focus_range, origin = _range(path, field, options, recipe)
-    disparity = _disparity(path, field, options, focus_range)
+    focus_range, origin, disparity = _range_and_disparity(path, field, options, recipe)
     levels = sorted(recipe.levels + recipe.levels_between)
     slopes = [float(focus_range.slope(level)) for level in levels]
     stack = focal_stack(field.views, slopes, mask=field.mask, pupil=recipe.pupil, linear=recipe.linear)
@@ -171,26 +170,31 @@ def source_files(source: Source) -> list[Path]:
     return sorted(file for file in found if not file.name.startswith("."))
 
 
-def _range(path: Path, field: LightField, options: dict[str, Any], recipe: Recipe) -> tuple[FocusRange, str]:
-    """Return the focus range, and what origin it."""
+def _range_and_disparity(
+    path: Path, field: LightField, options: dict[str, Any], recipe: Recipe
+) -> tuple[FocusRange, str, NDArray[Any]]:
+    """Return the focus range and what gave it, and the disparity of the centre view in px/view."""
     given, origin = options.get("slope_range"), "lightfield.toml"
     if given is None:
         given, origin = recipe.slope_range, "params"
+    known = _given_disparity(path / options["disparity"], field) if "disparity" in options else None
     if given is None:
-        return find_range(field.views, mask=field.mask), "plane sweep"
+        if known is not None:
+            return find_range(field.views, mask=field.mask), "plane sweep", known
+        focus_range, disparity, _ = find_disparity(field.views, mask=field.mask)
+        return focus_range, "plane sweep", disparity
     try:
         far, near = (float(slope) for slope in given)
-        return FocusRange(far, near), origin
+        focus_range = FocusRange(far, near)
     except (TypeError, ValueError):
         raise ValueError(f"{path}: slope_range must be [far, near] with far < near, got {list(given)}") from None
-
-
-def _disparity(path: Path, field: LightField, options: dict[str, Any], focus_range: FocusRange) -> NDArray[Any]:
-    """Return the disparity of the centre view in px/view."""
-    if "disparity" not in options:
+    if known is None:
         slopes = planes_between(focus_range.far, focus_range.near, field.grid)
-        return plane_sweep(field.views, slopes, mask=field.mask)[0]
-    file = path / options["disparity"]
+        known = plane_sweep(field.views, slopes, mask=field.mask)[0]
+    return focus_range, origin, known
+
+
+def _given_disparity(file: Path, field: LightField) -> NDArray[np.float32]:
     try:
         disparity = np.load(file, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from layered_scene import layered
 from numpy.typing import NDArray
 
-from refocal.depth.from_views.plane_sweep import check_orientation, find_range, plane_sweep
+from refocal.depth.from_views.plane_sweep import check_orientation, find_disparity, find_range, plane_sweep
 from refocal.lightfields.lightfield import LightField
 from refocal.scenes.synthetic.light_field import Arrangement, Layer, render_light_field
 from refocal.scenes.synthetic.mattes import Matte, card
@@ -154,6 +154,16 @@ def test_a_range_is_that_of_the_disparity_rendered(rendered: Rendered) -> None:
     assert (found.far, found.near) == pytest.approx((truth.min(), truth.max()), abs=0.2)
     within = find_range(views, limits=(-1.2, 0.2))
     assert -1.2 - 1e-6 <= within.far < within.near <= 0.2 + 1e-6
+
+
+def test_range_and_disparity_are_found_together(rendered: Rendered) -> None:
+    views, truth = rendered
+    found, disparity, confidence = find_disparity(views)
+    assert found == find_range(views)
+    assert (disparity.min(), disparity.max()) == pytest.approx((found.far, found.near))
+    assert confidence.shape == disparity.shape == truth.shape
+    assert np.median(np.abs(disparity - truth)) < 0.03
+    assert np.abs(disparity - truth)[6:-6, 6:-6].mean() < 0.08
 
 
 def test_invalid_views_are_not_looked_at(rendered: Rendered) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from refocal.depth.edges import guided, spread
+from refocal.depth.edges import GuidedFilter, spread
 from refocal.depth.from_focus.alignment import Pose, warped
 from refocal.images.colour import LUMA
 from refocal.images.image import as_photo
@@ -61,7 +61,7 @@ def _gathered(sharpness: Plane, guide: Plane) -> Plane:
     """Return how sharp the surroundings of each place are, along the edges of the guide."""
     radius = max(3, round(WINDOW * max(guide.shape)))
     around = gaussian_filter(sharpness, radius / 2)
-    near = np.maximum(guided(guide, around, radius, 1e-2), 0.1 * around)
+    near = np.maximum(GuidedFilter(guide, radius, 1e-2)(around), 0.1 * around)
     # What has no texture is as sharp as what lies around it.
     afar = spread(near[..., None].copy(), guide[..., None], REACH * max(guide.shape), STOP / 3)
     return np.asarray(near + AROUND * afar[..., 0] + 1e-5)

@@ -25,7 +25,7 @@ from scipy import fft
 from scipy.ndimage import gaussian_filter, laplace, maximum_filter, median_filter, minimum_filter
 from scipy.optimize import minimize_scalar
 
-from refocal.depth.edges import guided, spread
+from refocal.depth.edges import GuidedFilter, spread
 from refocal.depth.upsampling import enlarge
 from refocal.images.colour import LUMA, to_linear, to_srgb
 from refocal.images.image import reduced
@@ -154,7 +154,7 @@ def _costs(near: Plane, far: Plane, aperture: float, count: int, *, likely: bool
         if likely:
             prior = spectra.prior / power / (power + spectra.prior)
             left += (spectra.back((n * np.conj(p) + f * np.conj(q)) * np.sqrt(prior)) ** 2).sum(axis=-1)
-        gathered = np.asarray(guided(guide, left, radius, 1e-3), np.float32)
+        gathered = GuidedFilter(guide, radius, 1e-3)(left)
         plane[:] = np.maximum(gathered, 1e-3 * gaussian_filter(left, radius) + 1e-9)
     return out
 

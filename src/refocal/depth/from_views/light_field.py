@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, maximum_filter, median_filter, minimum_filter
 
 from refocal.depth.disparity import Depth
-from refocal.depth.edges import guided, spread
+from refocal.depth.edges import GuidedFilter, spread
 from refocal.depth.from_views.matching_cost import add_differences, planes_between, reference_view
-from refocal.depth.from_views.plane_sweep import find_range, plane_sweep, refined_minimum
+from refocal.depth.from_views.plane_sweep import find_disparity, plane_sweep, refined_minimum
 from refocal.images.colour import LUMA
 from refocal.images.image import as_photo
 from refocal.lightfields.lightfield import LightField
@@ -62,11 +62,14 @@ def find_depth(light_field: LightField, focus_range: FocusRange | None = None) -
     field = light_field.odd()
     views, mask = field.views, field.mask
     if focus_range is None:
-        focus_range = find_range(views, mask=mask)
-    slopes = planes_between(focus_range.far, focus_range.near, field.grid)
+        focus_range, *swept = find_disparity(views, mask=mask)
+        slopes = planes_between(focus_range.far, focus_range.near, field.grid)
+    else:
+        slopes = planes_between(focus_range.far, focus_range.near, field.grid)
+        swept = [*plane_sweep(views, slopes, mask=mask)]
     view: NDArray[Any] = views[reference_view(views, mask)]
     photo = as_photo(view)
-    first = median_filter(filled(*plane_sweep(views, slopes, mask=mask), photo, UNSURE[1], SURE[1]), 7)
+    first = median_filter(filled(swept[0], swept[1], photo, UNSURE[1], SURE[1]), 7)
     cost = _agreement(views, mask, slopes)
     confidence = _certainty(cost)
     step = slopes[1] - slopes[0]
@@ -108,7 +111,7 @@ def _agreement(views: NDArray[Any], mask: NDArray[np.bool_], slopes: NDArray[np.
         lambda _, v: v < column,
         lambda _, v: v > column,
     )
-    best = np.full((len(slopes), *grey.shape), np.inf, np.float32)
+    best, smooth = np.full((len(slopes), *grey.shape), np.inf, np.float32), GuidedFilter(grey, RADIUS, 1e-4)
     for half in halves:
         cost, count = np.zeros_like(best), 0
         for u, v in np.argwhere(mask).tolist():
@@ -118,7 +121,7 @@ def _agreement(views: NDArray[Any], mask: NDArray[np.bool_], slopes: NDArray[np.
                 count += 1
         if count:
             for plane, lowest in zip(cost, best, strict=True):
-                np.minimum(lowest, guided(grey, plane / count, RADIUS, 1e-4), out=lowest)
+                np.minimum(lowest, smooth(plane / count), out=lowest)
     return best
 
 

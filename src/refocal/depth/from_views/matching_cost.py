@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
 
+from refocal.depth.edges import gaussian
 from refocal.images.colour import LUMA
 
 CUT = 0.5  # of a difference of detail: more is an occlusion or a highlight, and counts no more than this
@@ -53,8 +53,8 @@ def detail_of(view: NDArray[Any]) -> Detail:
     grey = view.astype(np.float32) @ LUMA
     if view.dtype == np.uint8:
         grey /= 255
-    difference = grey - gaussian_filter(grey, 3)
-    spread = np.sqrt(gaussian_filter(difference**2, 6)) + 0.02  # of noise: what is flat stays flat
+    difference = grey - gaussian(grey, 3)
+    spread = np.sqrt(gaussian(difference**2, 6)) + 0.02  # of noise: what is flat stays flat
     return Detail(grey, (difference / spread).astype(np.float32))
 
 

@@ -4,15 +4,18 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter, median_filter, uniform_filter
+from scipy.ndimage import median_filter, uniform_filter
 
-from refocal.depth.from_views.matching_cost import Detail, cost_volume, detail_of, reference_view
+from refocal.depth.edges import GuidedFilter, gaussian
+from refocal.depth.from_views.matching_cost import Detail, cost_volume, detail_of, planes_between, reference_view
 from refocal.shiftadd.slopes import FocusRange
 
 # A range is looked for among displacements, between the outermost views, of up to this share of the long side.
 WIDEST = 0.08
 NARROWEST = 0.05  # px/view: a flat scene still gets a range to focus over
+COARSE = 280  # px: long side of the views of the coarse sweep, and of what percentiles are taken of
 CONFIDENT = 0.3
+WINDOW, WIDE, EPSILON = 4, 16, 1e-4  # px, of the guided filter; wide where nothing is known; and its epsilon
 ALIKE = 1 / 40  # of the span that was found: how far a pixel may be off the median of its surroundings
 
 
@@ -55,11 +58,11 @@ def plane_sweep(
         raise ValueError(f"slopes must rise, got {planes[0]:g} before {planes[1]:g}")
     reference = detail_of(views[reference_view(views, mask)])
     cost = cost_volume(views, mask, reference, planes)
-    texture = np.abs(reference.detail)
+    smooth = GuidedFilter(reference.grey, WINDOW, EPSILON)
     for plane in cost:
-        plane[:] = _guided(reference.grey, plane, radius=4, epsilon=1e-4)
+        plane[:] = smooth(plane)
     disparity, depth_of_minimum = refined_minimum(cost, planes)
-    texture = gaussian_filter(texture, 2)
+    texture = gaussian(np.abs(reference.detail), 2)
     confidence = np.clip(depth_of_minimum * 2.5, 0, 1) * np.clip(texture / 0.1, 0, 1)
     return _filled(disparity, confidence, reference), confidence.astype(np.float32)
 
@@ -67,7 +70,16 @@ def plane_sweep(
 def find_range(
     views: NDArray[Any], *, mask: NDArray[np.bool_] | None = None, limits: tuple[float, float] | None = None
 ) -> FocusRange:
-    """Find the range of disparities of a light field, by a coarse sweep over all that is possible and a fine one.
+    """Find the range of disparities of a light field; see `find_disparity`."""
+    return find_disparity(views, mask=mask, limits=limits)[0]
+
+
+def find_disparity(
+    views: NDArray[Any], *, mask: NDArray[np.bool_] | None = None, limits: tuple[float, float] | None = None
+) -> tuple[FocusRange, NDArray[np.float32], NDArray[np.float32]]:
+    """Find the range of disparities of a light field, and its disparity within it.
+
+    A coarse sweep, of reduced views, looks at all that is possible; a fine one where that found something.
 
     Parameters
     ----------
@@ -80,13 +92,15 @@ def find_range(
     -------
     FocusRange
         The 1st and 99th percentile of the disparity where it is known, weighted by confidence.
+    disparity, confidence : ndarray
+        As `plane_sweep` gives them.
 
     Raises
     ------
     ValueError
         Where there are fewer than two views, or too little texture.
     """
-    step = max(1, round(max(views.shape[2:4]) / 280))
+    step = max(1, round(max(views.shape[2:4]) / COARSE))
     small = views[:, :, ::step, ::step]
     span = max(views.shape[:2]) - 1
     widest = WIDEST * max(views.shape[2:4]) / max(span, 1)
@@ -95,10 +109,11 @@ def find_range(
     found = _percentiles(*plane_sweep(small, np.linspace(low, high, planes) / step, mask=mask), edge=0.5)
     margin = (high - low) / (planes - 1)
     low, high = max(low, found[0] * step - margin), min(high, found[1] * step + margin)
-    fine = max(9, min(49, round((high - low) * span / 2 / 0.5) + 1))
-    far, near = _percentiles(*plane_sweep(views, np.linspace(low, high, fine), mask=mask), edge=1)
+    disparity, confidence = plane_sweep(views, planes_between(low, high, views.shape[:2]), mask=mask)
+    far, near = _percentiles(disparity, confidence, edge=1)
     middle, half = (far + near) / 2, max(near - far, NARROWEST) / 2
-    return FocusRange(float(middle - half), float(middle + half))
+    focus_range = FocusRange(float(middle - half), float(middle + half))
+    return focus_range, disparity.clip(focus_range.far, focus_range.near), confidence
 
 
 def check_orientation(views: NDArray[Any], mask: NDArray[np.bool_] | None = None) -> list[str]:
@@ -147,12 +162,14 @@ def _best_agreement(views: NDArray[Any], mask: NDArray[np.bool_], step: int) -> 
     reference = detail_of(small[reference_view(small, mask)])
     cost = cost_volume(small, mask, reference, np.linspace(-widest, widest, 41))
     lowest = np.min([uniform_filter(plane, 5) for plane in cost], axis=0)
-    texture = gaussian_filter(np.abs(reference.detail), 2)
+    texture = gaussian(np.abs(reference.detail), 2)
     return float(lowest[texture >= np.median(texture)].mean())
 
 
 def _percentiles(disparity: NDArray[np.float32], confidence: NDArray[np.float32], edge: float) -> tuple[float, float]:
     """Return the ends of what is known, each pixel counting by its confidence; lone outliers count for nothing."""
+    step = max(1, round(max(disparity.shape) / COARSE))
+    disparity, confidence = disparity[::step, ::step], confidence[::step, ::step]
     alike = np.abs(disparity - median_filter(disparity, 7)) < (disparity.max() - disparity.min()) * ALIKE
     known = (confidence > CONFIDENT) & alike
     if known.sum() < max(16, disparity.size // 500):
@@ -183,22 +200,9 @@ def _filled(disparity: NDArray[np.float32], confidence: NDArray[np.float32], ref
     """Give pixels of low confidence what their surroundings have, along the picture's edges."""
     weight = np.maximum(confidence, 0.01) ** 2
     filled = disparity
-    for radius in (4, 16):
-        smooth = _guided(reference.grey, weight * filled, radius, 1e-4) / np.maximum(
-            _guided(reference.grey, weight, radius, 1e-4), 1e-6
-        )
+    for radius in (WINDOW, WIDE):
+        smooth = GuidedFilter(reference.grey, radius, EPSILON)
+        around = smooth(weight * filled) / np.maximum(smooth(weight), 1e-6)
         keep = np.clip(confidence / CONFIDENT, 0, 1)
-        filled = keep * filled + (1 - keep) * np.clip(smooth, disparity.min(), disparity.max())
+        filled = keep * filled + (1 - keep) * np.clip(around, disparity.min(), disparity.max())
     return filled.astype(np.float32)
-
-
-def _guided(
-    guide: NDArray[np.float32], values: NDArray[np.float32], radius: int, epsilon: float
-) -> NDArray[np.float32]:
-    """Smooth values along the edges of a guide: guided filter, He et al., TPAMI 2013, eq. 5, 6 and 8."""
-    size = 2 * radius + 1
-    mean_guide, mean_values = uniform_filter(guide, size), uniform_filter(values, size)
-    variance = uniform_filter(guide * guide, size) - mean_guide**2
-    slope = (uniform_filter(guide * values, size) - mean_guide * mean_values) / (variance + epsilon)
-    offset = mean_values - slope * mean_guide
-    return np.asarray(uniform_filter(slope, size) * guide + uniform_filter(offset, size), np.float32)
