@@ -94,7 +94,7 @@ bench: $(READY) $(PULLED)  ## measure every speed of docs/performance.md: half a
 	python benchmarks/shiftadd.py
 	python benchmarks/lightfields.py
 	python benchmarks/disparity.py
-	python benchmarks/brackets.py
+	python benchmarks/brackets.py --large 20
 	python benchmarks/density.py
 	python benchmarks/views.py
 	python benchmarks/training.py

@@ -11,7 +11,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from refocal.cli.bracket import bracket, doubted_order
-from refocal.depth.from_focus.alignment import Pose, warped
+from refocal.depth.from_focus.pose import Pose, warped
 from refocal.images.image import read_image, write_image
 from refocal.render.reference import render
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from refocal.depth.from_focus.alignment import warped
+from refocal.depth.from_focus.pose import warped
 from refocal.scenes.arrays import Views
 from refocal.depth.from_focus.bracket import fit_aperture, fuse_bracket
 from refocal.depth.from_views.plane_sweep import find_disparity, find_range, plane_sweep

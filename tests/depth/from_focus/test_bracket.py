@@ -7,8 +7,10 @@ import pytest
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from refocal.depth.from_focus.alignment import Pose, find_poses, warped
+from refocal.depth.from_focus.alignment import find_poses
 from refocal.depth.from_focus.bracket import Bracket, fit_aperture, fuse_bracket
+from refocal.depth.from_focus.pose import Pose, warped
+from refocal.images.colour import to_linear, to_srgb
 from refocal.images.image import read_image
 from refocal.render.reference import render
 
@@ -56,6 +58,20 @@ def test_disparity_is_that_of_the_scene_and_near_is_near(taken: tuple[list[NDArr
     assert fused.focus == pytest.approx(np.linspace(1, -1, 7))
 
 
+def test_of_large_slices_sharpness_is_measured_at_a_part_of_the_size(
+    taken: tuple[list[NDArray[np.uint8]], Bracket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sizes that are no multiple of the part, too; the photo is as sharp."""
+    monkeypatch.setattr("refocal.depth.from_focus.focus_measure.SIDE", WIDTH // 2)
+    slices = [one[:-1, :-1] for one in taken[0]]
+    photo, depth = (one[:-1, :-1] for one in scene())
+    fused = fuse_bracket(slices)
+    assert fused.photo.shape == photo.shape
+    assert fused.disparity.shape == fused.confidence.shape == depth.shape
+    assert psnr(fused.photo, photo) > 29
+    assert np.abs(fused.disparity - depth)[INSIDE].mean() < 0.12
+
+
 def test_the_aperture_is_found_again(taken: tuple[list[NDArray[np.uint8]], Bracket]) -> None:
     slices, fused = taken
     assert fit_aperture(fused, slices) == pytest.approx(APERTURE, rel=0.15)
@@ -66,6 +82,22 @@ def test_the_aperture_of_a_scene_known_exactly_is_found_exactly() -> None:
     photo, depth = scene()
     known = Bracket(photo, depth, np.ones_like(depth), (1.0, -1.0), (Pose(), Pose()))
     assert fit_aperture(known, slices_of(photo, depth, (1, -1))) == pytest.approx(APERTURE, rel=0.07)
+
+
+def test_a_slice_is_seen_where_its_pose_says_and_as_bright() -> None:
+    photo, _ = scene()
+    moved, inside = warped(photo, Pose(shift=(3 + 2j) / WIDTH, gain=(1.2, 1.0, 0.8)))
+    np.testing.assert_array_equal(inside[:-2, :-3], True)
+    assert not inside[-2:].any()
+    assert not inside[:, -3:].any()
+    wanted = to_srgb((to_linear(photo[2:, 3:]) * np.array([1.2, 1, 0.8], np.float32)).clip(0, 1))
+    np.testing.assert_allclose(moved[:-2, :-3], wanted, atol=1e-3)
+    turned = warped(photo, Pose(turn=1.02 * np.exp(0.02j)))[0]
+    back = warped(turned, Pose(turn=1 / (1.02 * np.exp(0.02j))))[0]
+    assert psnr(back, photo) > 33
+    same, everywhere = warped(photo, Pose(shift=0.01 / WIDTH, gain=(1.001, 1, 1)))
+    assert same is photo
+    assert everywhere.all()
 
 
 def test_of_two_slices_what_one_does_not_reach_is_not_sure() -> None:

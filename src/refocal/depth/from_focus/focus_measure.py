@@ -10,36 +10,47 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numba import njit, prange
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
 
-from refocal.depth.edges import GuidedFilter, spread
-from refocal.depth.from_focus.alignment import Pose, warped
+from refocal.depth.edges import GuidedFilter, gaussian, spread
+from refocal.depth.from_focus.pose import Pose, warped
 from refocal.images.colour import LUMA
-from refocal.images.image import as_photo
+from refocal.images.image import as_photo, stretched
 
+SIDE = 2000  # px: about the long side at which sharpness is measured
 SCALES = (1, 2, 4)  # px: distances over which second differences are taken
 WINDOW = 1 / 200  # radius of the gathering, of the long side
 AROUND = 0.3  # share of what is gathered from afar, along edges
 REACH = 0.1  # of that, and of filling, of the long side
+AFAR_SIDE = 1200  # px: long side at which that is done at most
 STOP = 0.1  # colour difference that stops it as going its whole reach does
 
 Plane = NDArray[np.float32]
 
 
+def reduction(size: tuple[int, ...]) -> int:
+    """Return which part of the size sharpness is measured at: what is sharp at full size only is sharp enough."""
+    return max(1, round(max(size) / SIDE))
+
+
 def _warped_grey(one: NDArray[Any], pose: Pose) -> tuple[Plane, NDArray[np.bool_]]:
-    gain = float(np.dot(pose.gain, LUMA))
-    seen, inside = warped((as_photo(one) @ LUMA)[..., None], replace(pose, gain=(gain, gain, gain)))
+    gain, grey, part = float(np.dot(pose.gain, LUMA)), as_photo(one) @ LUMA, reduction(one.shape)
+    if part > 1:
+        height, width = (length // part for length in grey.shape)
+        grey = grey[: height * part, : width * part].reshape(height, part, width, part).mean((1, 3))
+    seen, inside = warped(grey[..., None], replace(pose, gain=(gain, gain, gain)))
     return seen[..., 0], inside
 
 
 def rough_photo(slices: Sequence[NDArray[Any]], poses: Sequence[Pose]) -> tuple[Plane, NDArray[np.bool_]]:
-    """Return roughly the sharp photo in grey, (H, W), and which places all slices reach, (H, W)."""
-    size = slices[0].shape[:2]
-    guide, best, shared = np.zeros(size, np.float32), np.full(size, -1, np.float32), np.ones(size, bool)
+    """Return roughly the sharp photo in grey, and which places all slices reach, both reduced."""
+    height, width = (length // reduction(slices[0].shape) for length in slices[0].shape[:2])
+    guide, shared = np.zeros((height, width), np.float32), np.ones((height, width), bool)
+    best = np.full_like(guide, -1)
     for one, pose in zip(slices, poses, strict=True):
         grey, inside = _warped_grey(one, pose)
-        sharpness = gaussian_filter(_sharpness(grey) * inside, 2)
+        sharpness = gaussian(_sharpness(grey) * inside, 2)
         np.copyto(guide, grey, where=sharpness > best)
         np.maximum(best, sharpness, out=best)
         shared &= inside
@@ -50,21 +61,41 @@ def _sharpness(grey: Plane) -> Plane:
     """Return the sum-modified Laplacian over the distances SCALES."""
     total = np.zeros_like(grey)
     for scale in SCALES:
-        soft = np.pad(gaussian_filter(grey, 0.6 * scale), scale, mode="reflect")
-        inner, n = soft[scale:-scale, scale:-scale], 2 * scale
-        total += np.abs(2 * inner - soft[:-n, scale:-scale] - soft[n:, scale:-scale])
-        total += np.abs(2 * inner - soft[scale:-scale, :-n] - soft[scale:-scale, n:])
+        _add_differences(gaussian(grey, 0.6 * scale), scale, total)
     return total
 
 
-def _gathered(sharpness: Plane, guide: Plane) -> Plane:
+@njit(parallel=True, fastmath=True, cache=True)
+def _add_differences(grey: Plane, scale: int, total: Plane) -> None:
+    """Add the second differences over a distance, down and across; the border is a mirror."""
+    height, width = grey.shape
+    for y in prange(height):
+        here, up, low = grey[y], grey[abs(y - scale)], grey[height - 1 - abs(height - 1 - y - scale)]
+        for x in range(width):
+            total[y, x] += abs(2 * here[x] - up[x] - low[x])
+        for x in range(scale, width - scale):
+            total[y, x] += abs(2 * here[x] - here[x - scale] - here[x + scale])
+        for k in range(2 * scale):
+            x = k if k < scale else width - 1 - (k - scale)
+            total[y, x] += abs(2 * here[x] - here[abs(x - scale)] - here[width - 1 - abs(width - 1 - x - scale)])
+
+
+def _gathered(sharpness: Plane, guide: Plane, smooth: GuidedFilter) -> Plane:
     """Return how sharp the surroundings of each place are, along the edges of the guide."""
-    radius = max(3, round(WINDOW * max(guide.shape)))
-    around = gaussian_filter(sharpness, radius / 2)
-    near = np.maximum(GuidedFilter(guide, radius, 1e-2)(around), 0.1 * around)
-    # What has no texture is as sharp as what lies around it.
-    afar = spread(near[..., None].copy(), guide[..., None], REACH * max(guide.shape), STOP / 3)
+    around = gaussian(sharpness, _window(guide) / 2)
+    near = np.maximum(smooth(around), 0.1 * around)
+    # What has no texture is as sharp as what lies around it: so far that every few pixels tell.
+    step = -(-max(guide.shape) // AFAR_SIDE)
+    few, few_guide = (gaussian(one, step / 2)[::step, ::step] if step > 1 else one for one in (near, guide))
+    afar = spread(few[..., None].copy(), few_guide[..., None], REACH * max(few.shape), STOP / 3)
+    if step > 1:
+        rows, columns = (np.arange(length) for length in guide.shape)
+        afar = stretched(afar, rows + (step - 1) / 2, columns + (step - 1) / 2, (1 / step, 1 / step))
     return np.asarray(near + AROUND * afar[..., 0] + 1e-5)
+
+
+def _window(guide: Plane) -> int:
+    return int(max(3, round(WINDOW * max(guide.shape))))
 
 
 def find_peaks(
@@ -72,15 +103,15 @@ def find_peaks(
 ) -> tuple[Plane, Plane, NDArray[np.int16]]:
     """Return the focus at which each place is sharpest, how sure that is, and the number of the sharpest slice.
 
-    One slice is held at a time, with what the two before it measured.
+    All reduced. One slice is held at a time, with what the two before it measured.
     """
-    last = len(slices) - 1
+    last, smooth = len(slices) - 1, GuidedFilter(guide, _window(guide), 1e-2)
     best, place = np.zeros(guide.shape, np.int16), np.zeros(guide.shape, np.float32)
     strongest, total = np.zeros_like(guide), np.zeros_like(guide)
     logs: list[Plane] = []
     for k, (one, pose) in enumerate(zip(slices, poses, strict=True)):
         grey, inside = _warped_grey(one, pose)
-        measure = _gathered(_sharpness(grey) * inside, guide)
+        measure = _gathered(_sharpness(grey) * inside, guide, smooth)
         total += measure
         best[measure > strongest] = k
         np.maximum(strongest, measure, out=strongest)
