@@ -72,7 +72,7 @@ def bare(refocuser: Refocuser, photos: Photos, seconds: float) -> list[float]:
         if kept is None or photos.fresh:
             kept = refocuser.analyse(image.pixels)
         made = refocuser.render(image.pixels, kept, focus_of(k))
-        encode(made, Path("p.jpeg"), icc=None, exif=image.exif, quality=92)
+        encode(made, Path("p.jpeg"), metadata=image.metadata, quality=92)
         took.append(time.perf_counter() - start)
         k += 1
     return took[1:]

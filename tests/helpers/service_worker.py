@@ -22,6 +22,7 @@ from refocal.serving.pipeline.cache import Cache
 from refocal.serving.pipeline.depth import depth_network
 from refocal.serving.pipeline.pipeline import RequestPipeline
 from refocal.serving.settings import Settings
+from refocal.serving.turns import Turns
 
 
 def photo_of(height: int = 48, width: int = 64) -> NDArray[np.uint8]:
@@ -53,7 +54,7 @@ def worker(tmp_path: Path, model: Path, **told: Any) -> tuple[FastAPI, Settings]
         Refocuser(model, threads=1),
         cache,
         max_pixels=settings.max_pixels,
-        at_once=settings.at_once,
+        turns=Turns(settings.at_once),
         network=depth_network(settings),
     )
     app.state.jobs = Jobs(settings.dir / "jobs", limit=settings.jobs, max_age=settings.job_days * 86400)
@@ -63,7 +64,7 @@ def worker(tmp_path: Path, model: Path, **told: Any) -> tuple[FastAPI, Settings]
 @contextmanager
 def served(app: FastAPI, settings: Settings) -> Iterator[str]:
     """Serve a worker on loopback, for a browser; gives its address."""
-    server = uvicorn.Server(uvicorn.Config(Guard(app, settings), port=0, log_level="error"))
+    server = uvicorn.Server(uvicorn.Config(Guard(app, settings, Turns(settings.at_once)), port=0, log_level="error"))
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:

@@ -12,6 +12,7 @@ from starlette.testclient import TestClient
 from tiny_model import PROPS, write_deblur_model, write_model
 
 from refocal.serving.guard import Guard
+from refocal.serving.turns import Turns
 
 
 @pytest.fixture(scope="session")
@@ -38,7 +39,7 @@ def serve(tmp_path: Path, lens_model: Path) -> Callable[..., TestClient]:
 
     def start(model: Path = lens_model, **told: Any) -> TestClient:
         app, settings = worker(tmp_path, model, **told)
-        return TestClient(Guard(app, settings), raise_server_exceptions=False)
+        return TestClient(Guard(app, settings, Turns(settings.at_once)), raise_server_exceptions=False)
 
     return start
 

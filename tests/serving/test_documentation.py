@@ -17,6 +17,7 @@ from service_worker import file_of, worker
 
 from refocal.serving.guard import Guard
 from refocal.serving.settings import Settings
+from refocal.serving.turns import Turns
 
 ROOT = Path(__file__).parents[2]
 README, SERVING = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/serving.md"))
@@ -27,7 +28,7 @@ CURLS = sorted(set(re.findall(r"^    (curl .*?)(?:\s+#.*)?$", README + SECTION, 
 @pytest.fixture
 def address(tmp_path: Path, lens_model: Path) -> Iterator[str]:
     app, settings = worker(tmp_path, lens_model)
-    server = uvicorn.Server(uvicorn.Config(Guard(app, settings), port=0, log_level="error"))
+    server = uvicorn.Server(uvicorn.Config(Guard(app, settings, Turns(settings.at_once)), port=0, log_level="error"))
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from starlette.testclient import TestClient
 
 from refocal.serving.guard import Guard
 from refocal.serving.pipeline.pipeline import RequestPipeline
+from refocal.serving.turns import Turns
 
 PHOTO = {"photo": ("p.png", file_of())}
 
@@ -52,7 +54,7 @@ def test_a_body_of_unknown_length_is_refused_at_the_cap_and_then_read_away_for_a
     scope = {"type": "http", "method": "POST", "path": "/refocus", "raw_path": b"/refocus", "query_string": b""}
     scope |= {"headers": [(b"content-type", b"multipart/form-data; boundary=x")], "http_version": "1.1"}
     scope |= {"scheme": "http", "server": ("x", 80), "client": ("y", 1), "root_path": ""}
-    asyncio.run(Guard(app, settings)(scope, receive, send))
+    asyncio.run(Guard(app, settings, Turns(settings.at_once))(scope, receive, send))
     assert sent[0]["status"] == 413
     assert read <= (1 << 20) + (1 << 17) if seconds == 0 else read == 20 << 20
     assert json.loads(sent[1]["body"])["error"]
@@ -150,10 +152,27 @@ def test_one_request_too_many_gets_503_and_later_ones_are_served_again(
     tmp_path: Path, lens_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app, settings = worker(tmp_path, lens_model, concurrency=3)
-    answers = asyncio.run(_asked(Guard(app, settings), 4, _Gate(monkeypatch)))
+    answers = asyncio.run(_asked(Guard(app, settings, Turns(settings.at_once)), 4, _Gate(monkeypatch)))
     assert [answer.status_code for answer in answers] == [503, 200, 200, 200, 200]
     assert answers[0].headers["retry-after"] == "1"
     assert answers[0].json()["error"]
+
+
+def test_who_would_wait_too_long_is_told_at_once(
+    tmp_path: Path, lens_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By how long photos took of late; who asks for something else than a photo is not."""
+    app, settings = worker(tmp_path, lens_model, at_once=1, max_wait=0.5)
+    turns = Turns(1)
+    for _ in range(8):
+        with turns:
+            time.sleep(0.3)
+    guard = Guard(app, settings, turns)
+    answers = asyncio.run(_asked(guard, 3, _Gate(monkeypatch)))  # two in work: the third would wait for 0.6 s
+    assert [answer.status_code for answer in answers] == [503, 200, 200, 200]
+    assert "busy: 2 photos are before this one, about 1 s" in answers[0].json()["error"]
+    assert answers[0].headers["retry-after"] == "1"
+    assert TestClient(guard).get("/jobs/none").status_code == 404
 
 
 def test_a_request_that_takes_too_long_gets_503(
@@ -202,7 +221,7 @@ def test_a_line_of_the_log_is_json_with_the_traceback_inside() -> None:
 def test_one_batch_is_received_at_a_time(tmp_path: Path, lens_model: Path) -> None:
     """Each may fill the temporary folder up to its limit."""
     app, settings = worker(tmp_path, lens_model)
-    guard, first = Guard(app, settings), asyncio.Event()
+    guard, first = Guard(app, settings, Turns(settings.at_once)), asyncio.Event()
 
     async def exchange(path: str) -> int:
         async def receive() -> dict[str, Any]:

@@ -18,6 +18,7 @@ def test_each_setting_is_read_from_its_variable(tmp_path: Path) -> None:
     told |= {"DEPTH_STD": "1,1,1", "DEPTH_KIND": "depth"}
     told |= {
         "TIMEOUT": "1.5",
+        "MAX_WAIT": "2.5",
         "DIR": "/x",
         "CACHE_BYTES": "0",
         "REQUIRE_GPU": "True",

@@ -25,6 +25,7 @@ from refocal.images.profiles import profile_of_code
 from refocal.model.refocuser import Refocuser
 from refocal.serving.guard import Guard
 from refocal.serving.site import write_site
+from refocal.serving.turns import Turns
 
 ROOT = Path(__file__).parents[2]
 PACKAGES, MODEL = ROOT / "web/node_modules", ROOT / "models/pretrained/refocal.onnx"
@@ -328,7 +329,7 @@ def test_the_service_offers_the_browser_s_engine(browser: Any, site: Path, tmp_p
 def test_a_service_without_it_has_none_of_its_files(tmp_path: Path, site: Path) -> None:
     for engine, code in (("server", 404), ("browser", 200)):
         app, settings = worker(tmp_path, MODEL, engine=engine, site=site)
-        client = TestClient(Guard(app, settings))
+        client = TestClient(Guard(app, settings, Turns(settings.at_once)))
         assert client.get("/static/models/models.json").status_code == code
         assert client.get("/static/models/..%2f..%2findex.html").status_code in {404, 422}
 

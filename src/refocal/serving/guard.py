@@ -8,6 +8,7 @@ import contextlib
 import hmac
 import json
 import logging
+import math
 import re
 import secrets
 import time
@@ -23,6 +24,7 @@ import refocal
 from refocal.serving import metrics
 from refocal.serving.logs import LOG
 from refocal.serving.settings import Settings
+from refocal.serving.turns import Turns
 
 OPEN = (
     "/livez",
@@ -52,11 +54,13 @@ class Guard:
     ----------
     app : ASGI application
     settings : Settings
+    turns : Turns
+        Of the photos that are processed.
     """
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
-        self.app, self.settings = app, settings
-        self.held = self.batches = 0
+    def __init__(self, app: ASGIApp, settings: Settings, turns: Turns) -> None:
+        self.app, self.settings, self.turns = app, settings, turns
+        self.held = self.photos = self.batches = 0
         self.depth_model = Path(settings.depth_model).name
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -83,14 +87,21 @@ class Guard:
         """Pass a request on within the limits of concurrency and time."""
         # Each may put REFOCAL_MAX_BATCH_BYTES into the temporary folder until it has become a job.
         batch = exchange.scope["method"] == "POST" and exchange.scope["path"] == "/batch"
+        photo = exchange.scope["method"] == "POST" and not batch
+        wait = self.turns.wait(self.photos) if photo else 0.0
+        if wait > self.settings.max_wait:  # now rather than late: the body is not even read
+            line = f"busy: {self.photos} photos are before this one, about {wait:.0f} s; try again later"
+            await exchange.refuse(503, line, "wait", retry=math.ceil(wait - self.settings.max_wait))
+            return
         if self.held >= self.settings.concurrency or (batch and self.batches):
             line = "another batch is being received" if self.held < self.settings.concurrency else "busy"
             await exchange.refuse(503, f"{line}: try again in a second", "concurrency")
             return
         self.held += 1
+        self.photos += photo
         self.batches += batch
         work = asyncio.ensure_future(self.app(exchange.scope, exchange.receive, exchange.send))
-        work.add_done_callback(lambda done: self._released(done, batch=batch))
+        work.add_done_callback(lambda done: self._released(done, photo=photo, batch=batch))
         try:
             # Waiting does not cancel it: its thread runs on, and counts until it ends.
             done, _ = await asyncio.wait({work}, timeout=self.settings.timeout)
@@ -103,8 +114,9 @@ class Guard:
         elif (error := work.exception()) is not None and not exchange.status:
             raise error  # no response was sent yet; otherwise the log has it
 
-    def _released(self, work: "asyncio.Future[None]", *, batch: bool) -> None:
+    def _released(self, work: "asyncio.Future[None]", *, photo: bool, batch: bool) -> None:
         self.held -= 1
+        self.photos -= photo
         self.batches -= batch
         if not work.cancelled():
             work.exception()  # retrieved, or asyncio would warn that it never was
@@ -181,8 +193,8 @@ class _Exchange:
         if self.depth_model:
             headers["X-Refocal-Depth-Model"] = self.depth_model
 
-    async def refuse(self, status: int, line: str, reason: str) -> None:
-        """Answer with a JSON error; where a response has begun, the connection ends."""
+    async def refuse(self, status: int, line: str, reason: str, *, retry: int = 1) -> None:
+        """Answer with a JSON error; where a response has begun, the connection ends. `retry`: seconds, of 503."""
         if self.refused_for:
             return
         begun = self.status != 0
@@ -196,7 +208,7 @@ class _Exchange:
         headers = MutableHeaders({"Content-Type": "application/json", "Content-Length": str(len(body))})
         self._add(headers)
         if status == 503:
-            headers["Retry-After"] = "1"
+            headers["Retry-After"] = str(retry)
         if status == 401:
             headers["WWW-Authenticate"] = "Bearer"
         if status in {413, 415, 401, 503}:

@@ -18,12 +18,13 @@ from refocal.serving.pipeline.depth import depth_network
 from refocal.serving.pipeline.options import options_of
 from refocal.serving.pipeline.pipeline import RequestPipeline
 from refocal.serving.settings import Settings, read_settings
+from refocal.serving.turns import Turns
 
 try:
     SETTINGS: Settings = read_settings()
 except ValueError as error:
     sys.exit(f"refocal: {error}")
-APP = build(SETTINGS)
+APP, TURNS = build(SETTINGS), Turns(SETTINGS.at_once)
 EXPOSED = ("Aperture", "Deblurred", "Depth", "Focus")
 logs.set_up()
 
@@ -63,9 +64,7 @@ class Refocal:
         except (ValueError, OSError) as error:
             sys.exit(f"refocal: {error}")
         cache = Cache(SETTINGS.dir / "cache", SETTINGS.cache_bytes)
-        self.pipeline = RequestPipeline(
-            refocuser, cache, max_pixels=SETTINGS.max_pixels, at_once=SETTINGS.at_once, network=network
-        )
+        self.pipeline = RequestPipeline(refocuser, cache, max_pixels=SETTINGS.max_pixels, turns=TURNS, network=network)
         self.pipeline.warm_up()  # ready means that the model has run once
         APP.state.pipeline, APP.state.jobs = self.pipeline, self.jobs
         self.stop = threading.Event()
@@ -97,7 +96,7 @@ class Refocal:
 
 
 SERVICE: Any = Refocal  # the decorator makes it a Service, which its types do not say
-SERVICE.add_asgi_middleware(Guard, settings=SETTINGS)
+SERVICE.add_asgi_middleware(Guard, settings=SETTINGS, turns=TURNS)
 if SETTINGS.cors:
     SERVICE.add_asgi_middleware(
         CORSMiddleware,

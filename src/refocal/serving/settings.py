@@ -39,7 +39,9 @@ class Settings:
     concurrency
         Requests that a worker accepts at once; further ones get 503 with `Retry-After`.
     at_once
-        Photos that a worker processes at the same time.
+        Photos that a worker processes at the same time; others wait for their turn.
+    max_wait
+        Seconds that a request may have to wait for its turn: one that would wait longer gets 503 at once.
     require_gpu
         Fail at the start rather than run on the CPU.
     batch
@@ -75,6 +77,7 @@ class Settings:
     threads: int = 0
     concurrency: int = 32
     at_once: int = 2
+    max_wait: float = 10.0
     require_gpu: bool = False
     batch: int = 1
     timeout: float = 120.0

@@ -15,6 +15,7 @@ from schemathesis.specs.openapi.checks import (
 from service_worker import worker
 
 from refocal.serving.guard import Guard
+from refocal.serving.turns import Turns
 
 DOORS = [("post", path) for path in ("/refocus", "/sweep", "/disparity", "/views", "/living", "/batch")]
 DOORS += [("get", "/batch/{job}"), ("delete", "/batch/{job}"), ("get", "/batch/{job}/result")]
@@ -24,7 +25,7 @@ CHECKS = [not_a_server_error, content_type_conformance, response_schema_conforma
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory, lens_model: Any) -> Any:
     app, told = worker(tmp_path_factory.mktemp("api"), lens_model, max_bytes=1 << 20, jobs=1000)
-    return schemathesis.openapi.from_asgi("/docs.json", Guard(app, told))
+    return schemathesis.openapi.from_asgi("/docs.json", Guard(app, told, Turns(told.at_once)))
 
 
 @pytest.mark.filterwarnings("ignore")

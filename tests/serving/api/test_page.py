@@ -16,6 +16,7 @@ from service_worker import file_of, pixels_of, served, worker
 from starlette.testclient import TestClient
 
 from refocal.serving.guard import Guard
+from refocal.serving.turns import Turns
 
 sync_api = pytest.importorskip("playwright.sync_api")
 pytestmark = [
@@ -315,7 +316,7 @@ def test_a_server_that_is_gone_is_told_in_plain_words(wide_page: Any) -> None:
 
 def test_a_model_without_depth_leaves_the_sliders(browser: Any, tmp_path: Path, blind_model: Path) -> None:
     app, settings = worker(tmp_path, blind_model)
-    server = uvicorn.Server(uvicorn.Config(Guard(app, settings), port=0, log_level="error"))
+    server = uvicorn.Server(uvicorn.Config(Guard(app, settings, Turns(settings.at_once)), port=0, log_level="error"))
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:

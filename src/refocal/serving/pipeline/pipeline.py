@@ -1,6 +1,5 @@
 """The request pipeline: decode, analyse once, render, encode. Without HTTP; for single photos and batches alike."""
 
-import threading
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,6 +22,7 @@ from refocal.serving.pipeline.cache import Cache
 from refocal.serving.pipeline.options import MEDIA, Format, RequestOptions, Result
 from refocal.serving.pipeline.preparation import PhotoInWork, Preparation
 from refocal.serving.pipeline.uploads import format_of
+from refocal.serving.turns import Turns
 
 FILM_PIXELS = 40_000_000  # of all frames together; larger photos are reduced
 ROUND = 36  # frames of a film of a camera that goes round
@@ -38,7 +38,7 @@ class RequestPipeline:
         Of disparities, shared by all workers.
     max_pixels : int
         Maximum of a photo.
-    at_once : int
+    turns : Turns
         Photos that are processed at the same time; others wait. This limits the memory.
     network : DepthNetwork, optional
         Finds the disparity in place of the model.
@@ -50,12 +50,12 @@ class RequestPipeline:
         cache: Cache,
         *,
         max_pixels: int,
-        at_once: int,
+        turns: Turns,
         network: DepthNetwork | None = None,
     ) -> None:
         self.refocuser = refocuser
         self.prepare = Preparation(refocuser, cache, max_pixels=max_pixels, network=network)
-        self.slots = threading.BoundedSemaphore(at_once)
+        self.turns = turns
         self.weights = self.prepare.weights
 
     def warm_up(self) -> None:
@@ -68,7 +68,7 @@ class RequestPipeline:
     def refocus(self, data: bytes, options: RequestOptions, given: bytes | None = None) -> Result:
         """Refocus a photo."""
         name = options.format or _own_format(data)
-        with self.slots:
+        with self.turns:
             # At aperture 0 a lens gives the photo back: decoding is what a browser wants that cannot read the file.
             same = options.aperture == 0 and options.at is None and self.refocuser.finds_depth
             work = self.prepare(data, given, options.deblur, needed=options.at is not None, analysed=not same)
@@ -87,7 +87,7 @@ class RequestPipeline:
         self, data: bytes, view: Literal["map", "preview"], given: bytes | None = None, deblur: When = "auto"
     ) -> Result:
         """Return the disparity as a picture: 16-bit grey, 0 farthest and 65535 nearest, or coloured."""
-        with self.slots:
+        with self.turns:
             work = self.prepare(data, given, deblur, needed=True)
             with work.timed("encode"):
                 share = (work.map + np.float32(1)) / np.float32(2)
@@ -107,7 +107,7 @@ class RequestPipeline:
         deblur: When = "auto",
     ) -> Result:
         """Return an animation, film or frames of a focus sweep from far to near."""
-        with self.slots:
+        with self.turns:
             work = self.prepare(data, given, deblur)
             strength = self._aperture(work.image, aperture)
             with work.timed("render"):
@@ -130,7 +130,7 @@ class RequestPipeline:
         deblur: When = "auto",
     ) -> Result:
         """Return the views of a light field of the photo, or a film of a camera that goes round."""
-        with self.slots:
+        with self.turns:
             work = self.prepare(data, given, deblur, needed=True)
             with work.timed("render"):
                 still, count = name in {"zip", "png"}, max(grid[0] * grid[1], ROUND)
@@ -161,7 +161,7 @@ class RequestPipeline:
         deblur: When = "auto",
     ) -> Result:
         """Return a living picture, one HTML file."""
-        with self.slots:
+        with self.turns:
             work = self.prepare(data, given, deblur)
             strength = self._aperture(work.image, aperture)
             with work.timed("render"):
