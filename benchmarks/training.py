@@ -17,16 +17,19 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import torch
 from PIL import Image
+from torch.nn import functional
 from torch.utils.data import DataLoader
 
 from refocal.learning.config import LossConfig, TrainConfig
 from refocal.learning.data.crops import Crops
 from refocal.learning.data.sampling import IndexBatches
 from refocal.learning.examples import Example
+from refocal.learning.networks.lens import LensConfig
 from refocal.learning.networks.patchgan import PatchGANConfig
 from refocal.learning.networks.unet import UNetConfig
 from refocal.learning.networks.vgg import VGGFeatures
@@ -104,7 +107,8 @@ def stepper(config: TrainConfig, device: torch.device) -> Callable[[int], float]
     photo, target = torch.rand(2, config.batch, 3, config.crop, config.crop, device=device)
     sigma, disparity = torch.rand(config.batch, 2, device=device), photo[:, :1] * 2 - 1
     real = torch.ones(config.batch, dtype=torch.bool, device=device)
-    batch = Example(photo, target, sigma, disparity, real, torch.full_like(disparity, torch.nan))
+    front = (disparity > 0).float() if config.network == "lens" else torch.full_like(disparity, torch.nan)
+    batch = Example(photo, target, sigma, disparity, real, front)
 
     def measure(steps: int) -> float:
         started = time.perf_counter()
@@ -128,6 +132,34 @@ def compare_modes(config: TrainConfig, device: torch.device, rounds: int, steps:
         print(f"  peak memory of all together: {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB")
     else:
         print("  on a GPU: not measured, none here")
+
+
+def compare_depth(device: torch.device, rounds: int) -> None:
+    """Print how fast the lens's disparity alone is trained (preset lens_depth), its windows pooled or by running sums."""
+    lens = LensConfig(widths=(48, 64, 96, 160), blocks=(1, 2, 2, 4), encoder="efficientnet_lite0")
+    wanted = LossConfig(adversarial=0, perceptual=0, l1=0, ssim=0, disparity=1, order=1)
+    config = replace(SAMPLE, network="lens", lens=lens, losses=wanted, batch=16, crop=224)
+    print(f"\ntraining of disparity, batch {config.batch}, {config.crop} x {config.crop}, on {device}")
+    measures = {
+        "windows by pooling": pooled(stepper(replace(config, channels_last=True), device)),
+        "windows by running sums": stepper(replace(config, channels_last=True), device),
+        "the same, contiguous": stepper(replace(config, channels_last=False), device),
+        "the same, bfloat16": stepper(replace(config, channels_last=True, precision="bfloat16"), device),
+    }
+    take_turns(measures, rounds, 2)
+
+
+def pooled(measure: Callable[[int], float]) -> Callable[[int], float]:
+    """Return the same with the means over windows that libraries have."""
+
+    def means(values: torch.Tensor, radius: int) -> torch.Tensor:
+        return functional.avg_pool2d(values, 2 * radius + 1, stride=1, padding=radius)
+
+    def by_pooling(steps: int) -> float:
+        with mock.patch("refocal.learning.training.losses._window_means", means):
+            return measure(steps)
+
+    return by_pooling
 
 
 def take_turns(measures: dict[str, Callable[[int], float]], rounds: int, steps: int) -> None:
@@ -165,7 +197,7 @@ def compare_readers(config: TrainConfig, batches: int) -> None:
 
 
 def main() -> None:
-    """Run both comparisons."""
+    """Run the comparisons."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
     parser.add_argument("--full", action="store_true", help="the description's networks, on a CPU too")
@@ -178,6 +210,7 @@ def main() -> None:
     config = TrainConfig() if given.full or device.type == "cuda" else SAMPLE
     config = replace(config, batch=given.batch or config.batch)
     compare_modes(config, device, given.rounds, given.steps)
+    compare_depth(device, given.rounds)
     compare_readers(config, batches=100)
 
 

@@ -1,10 +1,12 @@
 """Cores and memory within the limits of a container, as both versions of control groups tell them."""
 
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
-from refocal.resources import available_memory, check_memory, cores, keep_threads_within_quota
+from refocal.resources import available_memory, check_memory, cores, in_threads, keep_threads_within_quota
 
 
 def written(root: Path, files: dict[str, str]) -> Path:
@@ -95,3 +97,13 @@ def test_libraries_are_told_of_a_quota_and_nothing_else(tmp_path: Path) -> None:
     environment["OMP_NUM_THREADS"] = "7"
     keep_threads_within_quota(environment, tmp_path)
     assert [environment[name] for name in names] == ["2", "7", "2"]
+
+
+@pytest.mark.parametrize("threads", [0, 1, 3])
+def test_work_in_threads_keeps_its_order_and_its_errors(threads: int) -> None:
+    assert in_threads(lambda number: number * 2, range(7), threads) == [0, 2, 4, 6, 8, 10, 12]
+    assert in_threads(str, [], threads) == []
+    names = set(in_threads(lambda _: (time.sleep(0.02), threading.current_thread().name)[1], range(3), threads))
+    assert (threading.main_thread().name in names) == (threads == 1)
+    with pytest.raises(ZeroDivisionError):
+        in_threads(lambda number: 1 // number, range(3), threads)

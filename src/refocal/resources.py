@@ -7,9 +7,13 @@ in no count of free memory: both are read from the control groups of the process
 
 import math
 import os
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
+T = TypeVar("T")
+R = TypeVar("R")
 ROOT = Path("/")
 
 
@@ -24,6 +28,15 @@ def cores(root: Path = ROOT) -> int:
     mine = _seen()
     quotas = [*_quotas(root)]
     return max(1, min(mine, math.ceil(min(quotas)))) if quotas else mine
+
+
+def in_threads(work: Callable[[T], R], items: Iterable[T], threads: int = 0) -> list[R]:
+    """Return what `work` gives for each item, by threads; 0: one a core. For what lets other threads run meanwhile."""
+    found, threads = list(items), threads or cores()
+    if threads == 1 or len(found) == 1:
+        return [work(item) for item in found]
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(work, found))
 
 
 def keep_threads_within_quota(environment: MutableMapping[str, str], root: Path = ROOT) -> None:

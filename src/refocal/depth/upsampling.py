@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from refocal.images.image import Pixels, as_photo, between, checked_pixels
+from refocal.images.image import LARGE, Pixels, as_photo, between, checked_pixels
+from refocal.resources import in_threads
 
 RADIUS = 2  # of the guided filter, in pixels of the small map: about what a network's edges are off by
 EPSILON = 1e-3  # variance of the photo (values in [0, 1]) below which there is hardly an edge to follow
@@ -53,7 +54,8 @@ def enlarge(disparity: NDArray[Any], photo: Pixels) -> NDArray[np.float32]:
     guide = _reduced(photo, (height, width))
     left, right, across = between(np.arange(size[1]), width / size[1], width)
     out = np.empty(size, np.float32)
-    for start in range(0, size[0], BAND):
+
+    def fill(start: int) -> None:
         rows = np.arange(start, min(start + BAND, size[0]))
         up, down, along = between(rows, height / size[0], height)
         first, last = max(up[0] - 2 * RADIUS, 0), down[-1] + 2 * RADIUS + 1
@@ -64,6 +66,8 @@ def enlarge(disparity: NDArray[Any], photo: Pixels) -> NDArray[np.float32]:
         band = as_photo(photo[rows[0] : rows[-1] + 1])
         fit = red * band[..., 0] + green * band[..., 1] + blue * band[..., 2] + offset
         out[rows] = np.clip(fit, low, high)
+
+    in_threads(fill, range(0, size[0], BAND), 0 if size[0] * size[1] > LARGE else 1)
     return out
 
 

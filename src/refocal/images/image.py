@@ -23,8 +23,10 @@ from refocal.images.colour import LUMA
 from refocal.images.decoding import MAX_PIXELS, decode
 from refocal.images.encoding import encode
 from refocal.images.metadata import Metadata
+from refocal.resources import in_threads
 
 Pixels = NDArray[Any]  # (H, W), (H, W, 3) or (H, W, 4) of uint8, uint16 or float32
+LARGE = 2_000_000  # pixels, from which on threads are worth their start
 _LIMITS = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535, np.dtype(np.float32): 1}
 
 
@@ -186,14 +188,15 @@ def reduced(pixels: Pixels, side: int) -> NDArray[np.float32]:
     scale = side / min(height, width)
     if side == 0 or scale >= 1:
         return as_photo(pixels)
-    size = max(1, round(width * scale)), max(1, round(height * scale))
+    size, threads = (max(1, round(width * scale)), max(1, round(height * scale))), 0 if height * width > LARGE else 1
     colour = pixels[..., None].repeat(3, axis=2) if pixels.ndim == 2 else pixels[..., :3]
-    channels = [
-        PIL.Image.fromarray(np.asarray(colour[..., c], np.float32)).resize(size, PIL.Image.Resampling.BILINEAR)
-        for c in range(3)
-    ]
+    planes = in_threads(lambda c: _resized(np.asarray(colour[..., c], np.float32), size), range(3), threads)
     limit = np.float32(1 if colour.dtype == np.float32 else 1 / _LIMITS[colour.dtype])
-    return np.clip(np.stack([np.asarray(channel) for channel in channels], axis=-1) * limit, 0, 1)
+    return np.asarray(np.clip(np.stack(planes, axis=-1) * limit, 0, 1), np.float32)
+
+
+def _resized(plane: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+    return np.asarray(PIL.Image.fromarray(plane).resize(size, PIL.Image.Resampling.BILINEAR))
 
 
 def between(places: NDArray[Any], scale: float, length: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.float32]]:

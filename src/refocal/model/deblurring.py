@@ -9,11 +9,12 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from refocal.images.image import Pixels, as_photo, like_input, reduced, stretched
+from refocal.images.image import LARGE, Pixels, as_photo, like_input, reduced, stretched
 from refocal.images.sharpness import is_blurred
 from refocal.inference.session import run
 from refocal.model.sessions import Opened
 from refocal.render.tiles import refocus_by_tiles
+from refocal.resources import in_threads
 
 When = Literal["auto", "always", "never"]
 SIDE = 640  # px
@@ -70,10 +71,13 @@ def added(pixels: Pixels, change: NDArray[np.float32]) -> Pixels:
     height, width = pixels.shape[:2]
     columns, scale = np.arange(width), (change.shape[0] / height, change.shape[1] / width)
     out = np.empty_like(pixels)
-    for top in range(0, height, BAND):
+
+    def add(top: int) -> None:
         band = pixels[top : top + BAND]
         rows = np.arange(top, top + len(band))
         out[top : top + BAND] = like_input(as_photo(band) + stretched(change, rows, columns, scale), band)
+
+    in_threads(add, range(0, height, BAND), 0 if height * width > LARGE else 1)
     return out
 
 

@@ -5,7 +5,6 @@ is rendered. Around what a tile gives it sees as much of the photo as its widest
 the whole photo would, so that tiles are laid beside each other, not blended.
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -16,7 +15,7 @@ from refocal.images.image import Pixels, as_photo, like_input
 from refocal.inference.session import Conventions, on_gpu, run
 from refocal.render.tiles import reflected
 from refocal.render.wide_blur import COARSE, enlarged, render_wide_blur
-from refocal.resources import cores
+from refocal.resources import cores, in_threads
 
 SIDE = 232  # px of a tile: on a CPU smaller ones pay for what lies around them, larger ones for memory
 MARGINS = 8  # how many times as wide as the margin a tile is, at least
@@ -95,13 +94,7 @@ class Rendering:
             made = made[row.first - rows.start :, column.first - columns.start :]
             out[used] = like_input(made[: row.end - row.first, : column.end - column.first], pixels[used])
 
-        tiles = list(product(down_parts, across_parts))
-        if self._threads == 1 or len(tiles) == 1:
-            for tile in tiles:
-                render(tile)
-        else:
-            with ThreadPoolExecutor(self._threads) as pool:
-                list(pool.map(render, tiles))
+        in_threads(render, product(down_parts, across_parts), self._threads)
         return out
 
     def _reach(self, widest: float) -> tuple[int, int]:

@@ -12,13 +12,13 @@ before: where all is blurred so much that it has no details (`COARSE`), the full
 """
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
 
 from refocal.images.colour import to_linear, to_srgb
 from refocal.images.image import Pixels, as_photo, like_input, stretched
+from refocal.resources import in_threads
 
 SMALLEST = 16  # px: smaller pictures are not halved
 BAND = 128  # rows at once, even
@@ -77,7 +77,7 @@ def render_wide_blur(
         more = enlarged(change, slice(top, top + len(band)), slice(0, band.shape[1]))
         full[top : top + BAND] = like_input(as_photo(band) + more, band)
 
-    _in_bands(add, len(full), threads)
+    in_threads(add, range(0, len(full), BAND), threads)
     return full
 
 
@@ -97,11 +97,5 @@ def _halved(pixels: Pixels, threads: int) -> Photo:
         mean = (light[::2, ::2] + light[1::2, ::2] + light[::2, 1::2] + light[1::2, 1::2]) / 4
         out[top // 2 : top // 2 + len(mean)] = to_srgb(mean).clip(0, 1)
 
-    _in_bands(halve, height, threads)
+    in_threads(halve, range(0, height, BAND), threads)
     return out
-
-
-def _in_bands(work: Callable[[int], None], height: int, threads: int) -> None:
-    """Call `work` with the first row of each band."""
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(work, range(0, height, BAND)))
