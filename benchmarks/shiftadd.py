@@ -1,5 +1,10 @@
 """Shift-and-add beside the alternatives, in one run: `make bench`.
 
+    python benchmarks/shiftadd.py [--plenopticam PYTHON]
+
+plenopticam wants releases of NumPy and SciPy that nothing else here does (`pip install plenopticam "numpy<2"
+"scipy<1.11"`): where the Python of an environment of its own is named, it is timed there, right after the others.
+
 The light fields are 7 x 7 views of 372 x 540 pixels, as the original's; four of them in turn, since one fits the cache.
 All views count, slopes are fractional. Each figure is the median of rounds in which every method has its turn, so that
 a busy machine slows all of them alike; targets are ratios, and nothing is asserted.
@@ -10,6 +15,8 @@ A new picture has to be written besides. Fourier-slice refocusing (Ng, SIGGRAPH 
 slope, whatever else: that alone is timed.
 """
 
+import argparse
+import subprocess
 import time
 from collections.abc import Callable
 from typing import Any
@@ -105,8 +112,35 @@ def bounds() -> tuple[float, float]:
     return tuple(values * count / rate * 1e3 for count in (alone, together))  # type: ignore[return-value]
 
 
+PLENOPTICAM = """
+import sys, time, numpy as np
+from plenopticam.cfg import PlenopticamConfig
+from plenopticam.lfp_refocuser.lfp_shiftandsum import LfpShiftAndSum
+grid, height, width, rounds = map(int, sys.argv[1:])
+cfg = PlenopticamConfig()
+cfg.default_values()
+cfg.params.update({cfg.ptc_leng: grid, cfg.ran_refo: [1, 2], cfg.opt_prnt: False, cfg.opt_refi: False})
+views, took = np.random.randint(0, 256, (grid, grid, height, width, 3)).astype(float), []
+for _ in range(rounds):
+    made = LfpShiftAndSum(vp_img_arr=views.copy(), cfg=cfg)
+    start = time.perf_counter()
+    made.refo_from_vp()
+    took.append(time.perf_counter() - start)
+print(1e3 * float(np.median(took)))
+"""
+
+
+def with_plenopticam(python: str) -> float:
+    """Return the milliseconds of plenopticam's refocusing by whole pixels; finer slopes it makes of enlarged views."""
+    command = [python, "-c", PLENOPTICAM, *map(str, (GRID, HEIGHT, WIDTH, SLOW))]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
+
+
 def main() -> None:
     """Time everything and print the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--plenopticam", metavar="PYTHON", help="of an environment that has it")
+    peer = parser.parse_args().plenopticam
     random = np.random.default_rng(0)
     fields = [random.integers(0, 256, (GRID, GRID, HEIGHT, WIDTH, 3), dtype=np.uint8) for _ in range(4)]
     stack, spectrum = len(SLOPES), np.ones((3, HEIGHT, WIDTH // 2 + 1), np.complex64)
@@ -137,6 +171,8 @@ def main() -> None:
         "torch grid_sample": (1, with_torch),
     }
     ms = timed(fast, fields, FAST) | timed(slow, fields, SLOW)
+    if peer:
+        ms["plenopticam, a whole slope"] = with_plenopticam(peer)
     alone, together = bounds()
     plain = ms["refocal, plain"]
     threads = numba.get_num_threads()

@@ -135,7 +135,7 @@ def compare_modes(config: TrainConfig, device: torch.device, rounds: int, steps:
 
 
 def compare_depth(device: torch.device, rounds: int) -> None:
-    """Print how fast the lens's disparity alone is trained (preset lens_depth), its windows pooled or by running sums."""
+    """Print how fast the disparity alone is trained (preset lens_depth), windows by pooling and by running sums."""
     lens = LensConfig(widths=(48, 64, 96, 160), blocks=(1, 2, 2, 4), encoder="efficientnet_lite0")
     wanted = LossConfig(adversarial=0, perceptual=0, l1=0, ssim=0, disparity=1, order=1)
     config = replace(SAMPLE, network="lens", lens=lens, losses=wanted, batch=16, crop=224)

@@ -76,7 +76,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
 
 
 def test_what_is_blurred_widely_is_enlarged_from_the_half_picture(model: Path) -> None:
-    """Where all is blurred by more than 13 px. The model darkens by 2 A / 1000 there, so by half of it at half size."""
+    """Where all is blurred by more than 7 px. The model darkens by 2 A / 1000 there, so by half of it at half size."""
     refocuser = Refocuser(model)
     photo = np.tile(np.linspace(80, 200, 960)[:, None], (800, 1, 3)).astype(np.uint8)
     for aperture, darker in ((80, 80 / 1000), (40, 80 / 1000)):  # the second within the limit: rendered at full size

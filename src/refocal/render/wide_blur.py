@@ -22,7 +22,9 @@ from refocal.resources import in_threads
 
 SMALLEST = 16  # px: smaller pictures are not halved
 BAND = 128  # rows at once, even
-COARSE = 13  # px: wider blurs are computed at a quarter of the size by the lens's renderer, and no finer at half
+COARSE = 7  # px: wider blurs are computed at half of the size or less by the lens's renderer, and no coarser here
+
+CODES = to_linear(np.arange(256) * np.float32(1 / 255))  # linear light of the 8-bit values
 
 Photo = NDArray[np.float32]
 Render = Callable[[Pixels, Photo, float, Photo | None], Pixels]
@@ -92,10 +94,17 @@ def _halved(pixels: Pixels, threads: int) -> Photo:
     out = np.empty((-(-height // 2), -(-width // 2), 3), np.float32)
 
     def halve(top: int) -> None:
-        light = to_linear(as_photo(pixels[top : top + BAND]))
+        light = _light(pixels[top : top + BAND])
         light = np.pad(light, ((0, light.shape[0] % 2), (0, width % 2), (0, 0)), mode="edge")
         mean = (light[::2, ::2] + light[1::2, ::2] + light[::2, 1::2] + light[1::2, 1::2]) / 4
         out[top // 2 : top // 2 + len(mean)] = to_srgb(mean).clip(0, 1)
 
     in_threads(halve, range(0, height, BAND), threads)
     return out
+
+
+def _light(pixels: Pixels) -> Photo:
+    """Return a picture's linear light, (H, W, 3); of 8 bits by a table."""
+    if pixels.dtype == np.uint8 and pixels.ndim == 3:
+        return CODES[pixels[..., :3]]
+    return to_linear(as_photo(pixels))

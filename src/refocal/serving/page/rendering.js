@@ -6,7 +6,7 @@ const SIDE = 232; // px of a tile: it stays in a core's cache
 const MARGINS = 8; // how many times as wide as its margin a tile is, at least
 const LEAST = 64; // px that a tile gives, whatever lies around it
 const SMALLEST = 16; // px: smaller pictures are not halved
-const COARSE = 13; // px: what is blurred more all around is enlarged from the half picture
+const COARSE = 7; // px: what is blurred more all around is enlarged from the half picture
 const SHARP_SIDE = 640, SHARP_TILE = 1024, SHARP_OVERLAP = 192; // px, of deblurring
 
 const up = (value, multiple) => Math.ceil(value / multiple) * multiple;
