@@ -9,8 +9,10 @@ from skimage import data
 from skimage.filters import gaussian
 from skimage.metrics import structural_similarity
 from torch import Tensor
+from torch.nn import functional
 
 from refocal.learning.networks.vgg import VGGFeatures
+from refocal.learning.training import losses
 from refocal.learning.training.losses import (
     MARGIN,
     disparity_error,
@@ -252,3 +254,14 @@ def test_dissimilarity_pulls_a_picture_towards_its_target(pictures: dict[str, Te
     loss.backward()
     assert made.grad is not None
     assert float(dissimilarity(made.detach() - 10 * made.grad, target)) < float(loss.detach())
+
+
+@pytest.mark.parametrize(("size", "radius"), [((40, 56), 5), ((9, 4), 12), ((64, 64), 16)])
+def test_means_over_windows_are_those_of_pooling_and_so_are_their_gradients(size: tuple[int, int], radius: int) -> None:
+    values = torch.randn(2, 3, *size, requires_grad=True)
+    wanted = functional.avg_pool2d(values, 2 * radius + 1, stride=1, padding=radius)
+    made = losses._window_means(values, radius)
+    torch.testing.assert_close(made, wanted, atol=1e-6, rtol=1e-5)
+    weights = torch.randn_like(wanted)
+    gradients = [torch.autograd.grad((one * weights).sum(), values)[0] for one in (made, wanted)]
+    torch.testing.assert_close(*gradients, atol=1e-6, rtol=1e-4)
