@@ -7,12 +7,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
+from skimage import data
 from tiny_model import PROPS, write_lens_models
 
 from refocal.inference.session import run
 from refocal.model.refocuser import Refocuser
 from refocal.model.rendering import LEAST, cut
 
+RELEASED = Path(__file__).parents[2] / "models/pretrained/refocal.onnx"
 WEIGHTS = PROPS | {"weights": "abc"}
 
 
@@ -94,6 +97,24 @@ def test_where_all_is_blurred_widely_nothing_is_rendered_at_full_size(
     Refocuser(model).render(photo, np.ones((800, 960), np.float32), -1, 80)
     assert counted
     assert sum(height * width for height, width in counted) < 2 * 400 * 480  # with margins
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not RELEASED.is_file(), reason="no released weights (make setup)")
+def test_what_is_enlarged_from_the_half_picture_looks_as_if_rendered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the released model, at two focuses: half a step of 255 on average, no more than 16 anywhere."""
+    refocuser = Refocuser(RELEASED)
+    photo = np.asarray(Image.fromarray(data.astronaut()).resize((1400, 1400)))
+    disparity = refocuser.analyse(photo)
+    for focus in (1.0, -1.0):
+        made = refocuser.render(photo, disparity, focus, 120).astype(int)
+        with monkeypatch.context() as off:
+            off.setattr("refocal.model.rendering.COARSE", np.inf)
+            whole = refocuser.render(photo, disparity, focus, 120)
+        error = np.abs(made - whole)
+        assert error.any()
+        assert error.mean() < 0.5
+        assert error.max() <= 16
 
 
 def test_a_tile_sees_no_more_than_its_own_blur_asks_for(counted: list[tuple[int, int]], model: Path) -> None:
