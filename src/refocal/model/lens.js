@@ -190,8 +190,7 @@ class Lens {
     const { gl, told } = this, { scene, whole } = this.sizes[number], lens = { focus, aperture, last: this.levels[this.levels.length - 1].level };
     const of = (name) => this.target(name, ...whole), signed = [...this.levels.slice(1).reverse().map((level) => [level, -1]), ...this.levels.map((level) => [level, 1])];
     const places = signed.map(([{ level }, sign]) => sign * level), low = (aperture * (focus - 1)) / 2, high = (aperture * (focus + 1)) / 2;
-    const clear = this.pass("clear", whole, [of("made0")], {}, "out vec4 made; void main() { made = vec4(0.0); }");
-    let made = clear, turn = 0;
+    let turn = 0, made = this.pass("clear", whole, [of("made0")], {}, "out vec4 made; void main() { made = vec4(0.0); }");
     for (const [k, [{ part, half, disk }, sign]] of signed.entries()) {
       if ((k && high <= places[k - 1]) || (k + 1 < places.length && low >= places[k + 1])) continue; // the picture has no such blur
       const own = { ...lens, level: places[k], before: k ? 1 / (places[k] - places[k - 1]) : 1, after: k + 1 < places.length ? 1 / (places[k + 1] - places[k]) : 1 };

@@ -74,10 +74,10 @@ def living_html(
     pixels = checked_pixels(photo, "photo")
     long = max(pixels.shape[:2])
     side = max(1, round(min(pixels.shape[:2]) * min(1, SIDE / long)))
-    small = np.rint(reduced(pixels, side) * 255).astype(np.uint8)
+    small = _eight_bit(pixels, side)
     if max(small.shape) > LONGEST[".webp"]:
         raise ValueError(f"photo is too narrow for a living picture: {pixels.shape[1]} x {pixels.shape[0]} px")
-    small = refocuser.deblurred(small[..., :3] if small.ndim == 3 else small, deblur)
+    small = refocuser.deblurred(small, deblur)
     diameter = refocuser.aperture_for(*small.shape[:2]) if aperture is None else aperture * max(small.shape) / long
     depth = None
     if refocuser.finds_depth:
@@ -88,14 +88,13 @@ def living_html(
     shown, part = small, 1.0
     if renderer is not None and max(small.shape) > FRAME_SIDE:
         part = FRAME_SIDE / max(small.shape)
-        shown = np.rint(reduced(small, max(1, round(min(small.shape[:2]) * part))) * 255).astype(np.uint8)
+        shown = _eight_bit(small, max(1, round(min(small.shape[:2]) * part)))
     near = None if depth is None else _of_size(depth, shown.shape[:2])
-    focuses = np.linspace(-1, 1, levels).tolist()
     frames = [
         refocuser(shown, focus, None if aperture is None else diameter, deblur="never")
         if near is None
         else refocuser.render(shown, near, focus, diameter * part)
-        for focus in focuses
+        for focus in np.linspace(-1, 1, levels).tolist()
     ]
     content = {
         "frames": [_inside(frame, "WEBP", quality=84, method=4) for frame in frames],
@@ -112,6 +111,11 @@ def living_html(
     name = html.escape(title or "A living picture: click where the focus should be")
     data = json.dumps(content).replace("<", "\\u003c")
     return living_template().replace("$data", data, 1).replace("$title", name)
+
+
+def _eight_bit(pixels: Pixels, side: int) -> NDArray[np.uint8]:
+    """Return a picture as RGB of 8 bits whose short side is at most `side` pixels."""
+    return np.rint(reduced(pixels, side) * 255).astype(np.uint8)
 
 
 def living_template() -> str:
